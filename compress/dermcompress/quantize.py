@@ -1,0 +1,79 @@
+"""Quantization-aware training with TFMOT that keeps the zeros which pruning made."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras as keras
+from dermtrain import backbone
+
+from dermcompress.slimnet import POOLED
+
+# The averages stay in float: the mean of many int8 values of the class-activation map is finer than
+# one int8 value, so that the ranking does not collapse to 256 steps.
+_FLOAT = (backbone.PIXELS, POOLED, backbone.LOGITS)
+_BATCH = 16
+
+
+def quantize_aware(student: keras.Model, pixels: npt.NDArray[np.uint8]) -> keras.Model:
+    """Wrap a slim net for quantization-aware training: int8 weights by channel, int8 activations.
+
+    TFMOT's moving averages start at -6 to 6 and move by a thousandth a step, far too slow for a
+    gentle training; so every range is set to what the student shows on these photographs.
+
+    Args:
+        student: From `slimnet.build`; its zeros stay zeros (prune-preserving scheme).
+        pixels: uint8 (photographs, size, size, 3) to take the ranges from.
+
+    Returns:
+        The same outputs, [logits, pooled], computed as int8 arithmetic would.
+    """
+    ranges = _ranges(student, pixels)
+
+    def annotate(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if layer.name in _FLOAT:
+            return layer
+        return tfmot.quantization.keras.quantize_annotate_layer(layer)
+
+    annotated = keras.models.clone_model(student, clone_function=annotate)
+    annotated.set_weights(student.get_weights())
+    scheme = tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme()
+    model = tfmot.quantization.keras.quantize_apply(annotated, scheme)
+    for layer in model.layers:
+        _set_range(layer, ranges)
+    # In inference a weight's range is the last one that training saw: one pass, no step, sets it.
+    model(tf.constant(pixels[:_BATCH].astype(np.float32)), training=True)
+    return model
+
+
+def _ranges(model: keras.Model, pixels: npt.NDArray[np.uint8]) -> dict[str, tuple[float, float]]:
+    """Least and greatest output of every layer: the mean over batches of each batch's extremes."""
+    layers = [layer for layer in model.layers if layer.name != backbone.PIXELS]
+    probe = keras.Model(model.input, [layer.output for layer in layers])
+
+    @tf.function(reduce_retracing=True)
+    def extremes(x: tf.Tensor) -> tf.Tensor:
+        outputs = probe(x, training=False)
+        return tf.stack([(tf.reduce_min(y), tf.reduce_max(y)) for y in outputs])
+
+    batches = [pixels[i : i + _BATCH].astype(np.float32) for i in range(0, len(pixels), _BATCH)]
+    seen = np.mean([extremes(tf.constant(batch)).numpy() for batch in batches], axis=0)
+    return {layer.name: (float(a), float(b)) for layer, (a, b) in zip(layers, seen, strict=True)}
+
+
+def _set_range(layer: keras.layers.Layer, ranges: dict[str, tuple[float, float]]) -> None:
+    """Write a layer's range into the variables of its output quantizer, if it has one."""
+    name = layer.name.removeprefix("quant_").removeprefix("prune_low_magnitude_")
+    # The input takes pixels: with exactly 0 to 255 a step is one grey level, and a phone or a
+    # camera can hand over its bytes as they are.
+    low, high = ranges.get(name, (0.0, 255.0))
+    for weight in layer.weights:
+        variable = weight.name.split("/")[-1].split(":")[0]
+        if variable.startswith("kernel"):
+            continue  # by channel, taken from the weights themselves
+        if variable.endswith("_min"):
+            weight.assign(min(low, 0.0))
+        elif variable.endswith("_max"):
+            weight.assign(max(high, 0.0))

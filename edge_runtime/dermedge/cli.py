@@ -1,0 +1,225 @@
+"""The command `kit`: its edge commands, and those that other packages add to it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dermedge import __version__
+from dermedge.cli_camera import camera
+from dermedge.cli_compare import compare
+from dermedge.errors import ImageError, InputError, Interrupted, KitError
+from dermedge.options import BundleFile, Images, Json, Split, Threads
+
+if TYPE_CHECKING:
+    from dermedge.compare import Predictions
+    from dermedge.diagnose import Diagnosis, Diagnostician
+
+# Distributions add commands to `kit` under the first name, and readers of other kinds of model
+# (a training run) to `kit evaluate` under the second; so the edge package need not know them.
+COMMANDS, READERS = "dermkit.commands", "dermkit.readers"
+
+app = typer.Typer(
+    name="kit",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(camera)
+app.command()(compare)
+
+
+def main() -> None:
+    """Run `kit`; a KitError becomes one line and its exit code."""
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        for command in metadata.entry_points(group=COMMANDS):
+            command.load()(app)
+        app()
+    except KitError as error:
+        print(f"kit: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `kit diagnose … | head`
+        sys.stderr.close()
+        sys.exit(141)
+
+
+@app.callback()
+def kit(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Train, compress, prove and run skin-lesion classifiers on edge devices.
+
+    Research software, not a medical device.
+    """
+    if version:
+        print(f"dermkit {__version__}")
+        raise typer.Exit
+
+
+@app.command(no_args_is_help=True)
+def diagnose(
+    bundle: BundleFile,
+    images: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Judge photographs: decision, probability, quality.
+
+    Decisions: refer, clear, uncertain (too close to the threshold), not assessable (quality).
+
+    \b
+    Example:
+      kit diagnose small.kit photo.jpg
+      kit diagnose small.kit photos/ --json > results.jsonl
+    """
+    from dermedge.bundle import open_bundle
+    from dermedge.diagnose import Diagnostician
+
+    paths = _photographs(images)
+    opened = open_bundle(bundle)
+    doctor = Diagnostician(opened, threads)
+    failed = 0
+    for path in paths:
+        found = _judge(doctor, path)
+        failed += isinstance(found, ImageError)
+        print(_line(doctor, path, found, as_json), flush=True)
+    terms = opened.contract
+    made_up = "This model has only seen made-up pictures. " if terms.provenance.made_up else ""
+    print(f"{made_up}{terms.notice}", file=sys.stderr)
+    if failed:
+        raise ImageError(f"{failed} of {len(paths)} photographs could not be judged, see above")
+
+
+@app.command(no_args_is_help=True)
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A bundle (.kit) or a run folder.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="Labelled photographs; a run's own by default.")
+    ] = None,
+    split: Split = "test",
+    images: Images = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Measure one model on labelled photographs: AUC, sensitivity, specificity, calibration.
+
+    \b
+    Example:
+      kit evaluate runs/first
+      kit evaluate small.kit photos/labels.csv --split all --json
+    """
+    from dermedge import compare as proof
+    from dermedge import progress
+
+    with progress.drawn() as draw:
+        predictions = _predictions(model, data, split, images, threads, draw)
+    figures = proof.figures_of(predictions)
+    if as_json:
+        print(json.dumps(proof.as_json(model, split, predictions, figures), indent=2))
+    else:
+        print(proof.figures_table(figures))
+        print(predictions.contract.notice, file=sys.stderr)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine has and lacks, and the line that mends each fault.
+
+    \b
+    Example:
+      kit doctor
+    """
+    from dermedge import doctor as check
+
+    findings = check.examine()
+    if as_json:
+        print(json.dumps([check.as_dict(finding) for finding in findings], indent=2))
+    else:
+        print(check.as_text(findings))
+    faults = [finding for finding in findings if finding.fault]
+    if faults:
+        raise KitError(f"{len(faults)} faults, see above")
+
+
+def _photographs(given: list[Path]) -> list[Path]:
+    from dermedge import image
+
+    paths = []
+    for path in given:
+        found = image.find(path) if path.is_dir() else [path]
+        if not found:
+            raise InputError(f"{path} holds no photographs ({', '.join(sorted(image.ENDINGS))})")
+        paths += found
+    return paths
+
+
+def _judge(doctor: Diagnostician, path: Path) -> Diagnosis | ImageError:
+    from dermedge import image
+
+    try:
+        return doctor.diagnose(image.read(path))
+    except ImageError as error:
+        return error
+
+
+def _line(doctor: Diagnostician, path: Path, found: Diagnosis | ImageError, as_json: bool) -> str:
+    if isinstance(found, ImageError):
+        text = {"image": str(path), "error": str(found)}
+        return json.dumps(text) if as_json else f"{'error':<14}       {found}"
+    rule = doctor.contract.decision
+    if as_json:
+        return json.dumps(_as_dict(doctor, path, found))
+    return (
+        f"{found.verdict.value:<14} {found.probability:6.3f}  "
+        f"(threshold {rule.threshold:.3f} for {rule.chosen_for}; "
+        f"quality: {found.quality.verdict}; {found.latency_ms:.0f} ms)  {path}"
+    )
+
+
+def _as_dict(doctor: Diagnostician, path: Path, found: Diagnosis) -> dict[str, Any]:
+    contract = doctor.contract
+    names = [label.name for label in contract.labels]
+    return {
+        "image": str(path),
+        "probability": round(found.probability, 6),
+        "decision": found.verdict.value,
+        "threshold": contract.decision.threshold,
+        "chosen_for": contract.decision.chosen_for,
+        "quality": found.quality.verdict,
+        "probabilities": dict(zip(names, (round(p, 6) for p in found.probabilities), strict=True)),
+        "latency_ms": round(found.latency_ms, 3),
+    }
+
+
+def _predictions(
+    model: Path, data: Path | None, split: str, images: Path | None, threads: int | None, draw: Any
+) -> Predictions:
+    """Predict with a bundle here, or with a run through the package that can read it."""
+    from dermedge import compare as proof
+    from dermedge import table
+    from dermedge.bundle import open_bundle
+    from dermedge.diagnose import Diagnostician
+
+    if model.is_dir():
+        readers = list(metadata.entry_points(group=READERS))
+        if not readers:
+            raise InputError(f"{model} is a folder: a run is read by dermkit[train], a bundle here")
+        return readers[0].load()(model, data, split, images, draw)
+    if data is None:
+        raise InputError("a bundle brings no photographs: kit evaluate BUNDLE DATA")
+    opened = open_bundle(model)
+    part = table.read(data, images).part_or_all(split)
+    return proof.predict(Diagnostician(opened, threads), part, draw)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted("stopped; nothing was left half-written")

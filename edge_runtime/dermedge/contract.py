@@ -1,0 +1,251 @@
+"""What a model expects and promises: `contract.json`, read strictly and written whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from dermedge import atomic
+from dermedge.errors import BundleError
+
+FORMAT = 1
+NOTICE = (
+    "Research software, not a medical device. It does not diagnose: a doctor does. "
+    "When in doubt, or when a lesion changes, see one."
+)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The file that holds the weights. `kind` is `tflite` in a bundle, `keras` in a run folder."""
+
+    file: str
+    sha256: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """How a photograph becomes the input array: see `dermedge.prepare`.
+
+    With scale 1 and offset 0, the default, the model takes the pixels as they are (uint8, 0 to 255)
+    and normalises them itself, so that no deployment can get the normalisation wrong.
+    """
+
+    height: int
+    width: int
+    colour: str = "rgb"
+    resize: str = "stretch"
+    interpolation: str = "area"
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One class. `positive` classes are summed into the probability that is reported."""
+
+    id: int
+    name: str
+    positive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output tensor of the model, in order; the first holds the scores (`logits`)."""
+
+    name: str
+    kind: str = "logits"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """probabilities = softmax(logits / temperature); fitted on validation (Guo et al. 2017)."""
+
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Operating points found on validation and frozen.
+
+    `thresholds` maps each operating point ("sensitivity>=0.90") to a probability; `chosen_for` names
+    the one in use. Inside `uncertain_band` (low, high) validation was too small to place the
+    threshold: the decision there is "uncertain".
+    """
+
+    thresholds: Mapping[str, float]
+    chosen_for: str
+    uncertain_band: tuple[float, float]
+
+    @property
+    def threshold(self) -> float:
+        """The threshold in use, a probability."""
+        return self.thresholds[self.chosen_for]
+
+
+@dataclass(frozen=True, slots=True)
+class QualityLimits:
+    """Bounds outside of which a photograph is "not assessable": see `dermedge.quality`."""
+
+    min_side: int = 64
+    min_sharpness: float = 0.0
+    min_brightness: float = 0.0
+    max_brightness: float = 255.0
+    max_glare: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the model comes from and what was measured before it left."""
+
+    data: str
+    licence: str
+    made_up: bool
+    split: str
+    recipe: str
+    seed: int
+    versions: Mapping[str, str]
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a model expects and promises."""
+
+    model: Model
+    input: Input
+    labels: tuple[Label, ...]
+    outputs: tuple[Output, ...]
+    calibration: Calibration
+    decision: Decision
+    quality: QualityLimits
+    provenance: Provenance
+    notice: str = NOTICE
+    format: int = FORMAT
+
+    @property
+    def positive(self) -> tuple[int, ...]:
+        """Ids of the positive classes, in order."""
+        return tuple(label.id for label in self.labels if label.positive)
+
+    def to_json(self) -> str:
+        """The text of `contract.json`."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Write `contract.json`, whole or not at all."""
+        atomic.write_text(path, self.to_json())
+
+
+def load(path: Path) -> Contract:
+    """Read and validate a `contract.json`.
+
+    Raises:
+        BundleError: The file is absent, is not JSON, or breaks the format.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} can't be read: {error}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str = "contract.json") -> Contract:
+    """Build a contract from its JSON text; `where` names the source in errors.
+
+    Raises:
+        BundleError: Not JSON, an unknown format number or key, a missing key, a value out of range.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where} is not JSON: {error}") from error
+    found = data.get("format") if isinstance(data, dict) else None
+    if found != FORMAT or isinstance(found, bool):
+        raise BundleError(
+            f"{where}: expected contract format {FORMAT}, found {found!r}. "
+            "Install the version of dermkit that wrote it, or make the bundle again."
+        )
+    contract = _build(Contract, data, where)
+    _check(contract, where)
+    return contract
+
+
+def _build(cls: type[_T], data: Any, where: str) -> _T:
+    """Fill a dataclass from a JSON object, strictly: every key known, every type right."""
+    if not isinstance(data, dict):
+        raise BundleError(f"{where}: expected an object, found {type(data).__name__}")
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(data) - set(fields))
+    missing = sorted(set(fields) - set(data))
+    if unknown or missing:
+        raise BundleError(f"{where}: unknown keys {unknown}, missing keys {missing}")
+    hints = get_type_hints(cls)
+    return cls(**{name: _value(hints[name], data[name], f"{where}: {name}") for name in fields})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    """Convert one JSON value to the annotated type, or say where it is wrong."""
+    origin = get_origin(kind)
+    if dataclasses.is_dataclass(kind):
+        return _build(kind, value, where)  # type: ignore[arg-type]
+    if origin is tuple:
+        return _tuple(get_args(kind), value, where)
+    if origin in (Union, UnionType) or kind is Any:
+        return value
+    if origin is Mapping:
+        if not isinstance(value, dict):
+            raise BundleError(f"{where}: expected an object, found {type(value).__name__}")
+        return {key: _value(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float and type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    if type(value) is not kind:
+        raise BundleError(f"{where}: expected {kind.__name__}, found {value!r}")
+    return value
+
+
+def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise BundleError(f"{where}: expected a list, found {type(value).__name__}")
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(value)
+    if len(kinds) != len(value):
+        raise BundleError(f"{where}: expected {len(kinds)} values, found {len(value)}")
+    return tuple(_value(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+
+
+def _check(contract: Contract, where: str) -> None:
+    """Refuse values that parse but can't be meant."""
+    spec, decision = contract.input, contract.decision
+    low, high = decision.uncertain_band
+    rules = {
+        "input.height and width lie between 16 and 4096": 16 <= min(spec.height, spec.width)
+        and max(spec.height, spec.width) <= 4096,
+        "input.colour is rgb or bgr": spec.colour in ("rgb", "bgr"),
+        "input.resize is stretch, pad or crop": spec.resize in ("stretch", "pad", "crop"),
+        "input.interpolation is area or linear": spec.interpolation in ("area", "linear"),
+        "input.scale is above 0": spec.scale > 0,
+        "labels are numbered 0, 1, … and are at least two": len(contract.labels) >= 2
+        and [label.id for label in contract.labels] == list(range(len(contract.labels))),
+        "labels have different names": len({x.name for x in contract.labels}) == len(contract.labels),
+        "some but not all labels are positive": 0 < len(contract.positive) < len(contract.labels),
+        "the first output is of kind logits": bool(contract.outputs)
+        and contract.outputs[0].kind == "logits",
+        "calibration.temperature is above 0": contract.calibration.temperature > 0,
+        "decision.chosen_for is one of the thresholds": decision.chosen_for in decision.thresholds,
+        "thresholds are probabilities": all(0 <= t <= 1 for t in decision.thresholds.values()),
+        "uncertain_band is low, high within 0 to 1": 0 <= low <= high <= 1,
+        "model.file is a plain name": contract.model.file == Path(contract.model.file).name != "",
+    }
+    broken = [rule for rule, holds in rules.items() if not holds]
+    if broken:
+        raise BundleError(f"{where}: expected that {'; and that '.join(broken)}")

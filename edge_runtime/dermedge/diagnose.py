@@ -1,0 +1,64 @@
+"""The way of one photograph: quality -> prepare -> scores -> decide."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dermedge import quality
+from dermedge.bundle import Bundle
+from dermedge.decide import Verdict, decide, probabilities
+from dermedge.image import RGB
+from dermedge.model import Classifier
+from dermedge.prepare import prepare
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What the kit says of one photograph.
+
+    Attributes:
+        verdict: refer, clear, uncertain or not assessable.
+        probability: Calibrated, of the positive classes together.
+        probabilities: Calibrated, of each class, in the order of the contract's labels.
+        logits: float32 (n,), the model's raw scores.
+        quality: May it be judged, and if not, why.
+        latency_ms: From RGB pixels to verdict, reading the file not included.
+    """
+
+    verdict: Verdict
+    probability: float
+    probabilities: tuple[float, ...]
+    logits: npt.NDArray[np.float32]
+    quality: quality.Quality
+    latency_ms: float
+
+
+class Diagnostician:
+    """A bundle, opened and ready to judge photographs one after another."""
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """Build the bundle's classifier once; see `Classifier` for `threads` and errors."""
+        self.contract = bundle.contract
+        self.classifier = Classifier(bundle.model, bundle.contract, threads)
+
+    def diagnose(self, image: RGB) -> Diagnosis:
+        """Judge one photograph, uint8 (height, width, 3), RGB, upright."""
+        start = time.perf_counter()
+        contract = self.contract
+        seen = quality.judge(image, contract.quality)
+        logits = self.classifier.scores(prepare(image, contract.input))
+        each = probabilities(logits, contract.calibration.temperature)
+        probability = float(each[list(contract.positive)].sum())
+        verdict = decide(probability, contract.decision, seen.ok)
+        return Diagnosis(
+            verdict=verdict,
+            probability=probability,
+            probabilities=tuple(float(p) for p in each),
+            logits=logits,
+            quality=seen,
+            latency_ms=(time.perf_counter() - start) * 1000,
+        )

@@ -1,0 +1,73 @@
+"""A file or bytes -> an upright RGB uint8 photograph, bounded in size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dermedge import MAX_PIXELS
+from dermedge.errors import ImageError
+
+MAX_BYTES = 256 * 1024 * 1024
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+
+RGB = npt.NDArray[np.uint8]
+
+
+def read(path: Path) -> RGB:
+    """Read one photograph.
+
+    Returns:
+        uint8 (height, width, 3), RGB, upright (the EXIF orientation is applied). Greyscale, 16-bit,
+        CMYK and transparent files are converted to 8-bit RGB; transparency is dropped.
+
+    Raises:
+        ImageError: Not there, not a photograph, cut off, or beyond MAX_PIXELS or MAX_BYTES.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ImageError(f"{path}: {size / 2**20:.0f} MiB, at most {MAX_BYTES >> 20} are read")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path} can't be read: {error.strerror or error}") from error
+    return decode(data, str(path))
+
+
+def decode(data: bytes, where: str) -> RGB:
+    """Decode the bytes of one image file; `where` names it in errors. See `read`."""
+    if data[:4] == b"GIF8":
+        raise ImageError(f"{where}: GIF (256 colours, maybe moving) can't be judged; save JPEG or PNG")
+    if _cut_off(data):
+        raise ImageError(f"{where}: the JPEG is cut off (no end marker); copy the file again")
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error as error:
+        if "MAX_IMAGE" in str(error):
+            raise ImageError(
+                f"{where}: more than {MAX_PIXELS / 1e6:.0f} megapixels; scale it down first"
+            ) from error
+        raise ImageError(f"{where} can't be decoded: {error.err or error}") from error
+    if bgr is None or bgr.ndim != 3:
+        raise ImageError(f"{where} is not a readable photograph (JPEG, PNG, BMP, TIFF or WebP)")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def find(folder: Path) -> list[Path]:
+    """All photographs beneath a folder, sorted by path; hidden files are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in ENDINGS
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _cut_off(data: bytes) -> bool:
+    # Some OpenCV versions fill the missing rows with grey and only warn, so the end marker (FFD9)
+    # must follow the last start of scan (FFDA); a thumbnail's own pair comes before both.
+    return data[:3] == b"\xff\xd8\xff" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")

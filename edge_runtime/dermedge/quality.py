@@ -1,0 +1,90 @@
+"""May this photograph be judged: size, sharpness, exposure, glare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from dermedge.contract import QualityLimits
+from dermedge.image import RGB
+
+_SIDE = 256  # figures are taken at this size, so that a camera's resolution doesn't change them
+_GLARE = 250  # a pixel whose three channels all reach this carries no colour any more
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured on one photograph.
+
+    Attributes:
+        side: Shorter side, pixels.
+        sharpness: Standard deviation of the Laplacian at 256 x 256, grey levels.
+        brightness: Mean grey level, 0 to 255.
+        glare: Share of pixels without colour left, 0 to 1.
+    """
+
+    side: int
+    sharpness: float
+    brightness: float
+    glare: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The verdict: `problems` says in words what to mend; empty means that it may be judged."""
+
+    figures: Figures
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the photograph may be judged."""
+        return not self.problems
+
+    @property
+    def verdict(self) -> str:
+        """`ok`, or the problems in words."""
+        return "; ".join(self.problems) or "ok"
+
+
+def measure(image: RGB) -> Figures:
+    """Measure one photograph, uint8 (height, width, 3), RGB."""
+    small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    return Figures(
+        side=min(image.shape[:2]),
+        sharpness=float(cv2.Laplacian(grey, cv2.CV_32F).std()),
+        brightness=float(grey.mean()),
+        glare=float(np.mean(small.min(axis=2) >= _GLARE)),
+    )
+
+
+def judge(image: RGB, limits: QualityLimits) -> Quality:
+    """Measure one photograph and hold it against the contract's limits."""
+    figures = measure(image)
+    checks = (
+        (figures.side < limits.min_side, f"too small: {figures.side} pixels, at least {limits.min_side}"),
+        (figures.brightness < limits.min_brightness, "too dark: more light"),
+        (figures.brightness > limits.max_brightness, "too bright: less light"),
+        (figures.glare > limits.max_glare, "glare: turn the light or the lens aside"),
+        (figures.sharpness < limits.min_sharpness, "blurred: hold still and focus"),
+    )
+    return Quality(figures, tuple(text for wrong, text in checks if wrong))
+
+
+def limits_from(figures: list[Figures]) -> QualityLimits:
+    """Limits that training photographs keep, with room to spare.
+
+    The darkest, brightest, most blurred and most glaring percent of the photographs that the model
+    has learnt from mark where its experience ends; half as far again is allowed.
+    """
+    sharpness, brightness, glare = np.array([(f.sharpness, f.brightness, f.glare) for f in figures]).T
+    dark, bright = np.percentile(brightness, (1, 99))
+    return QualityLimits(
+        min_sharpness=float(np.percentile(sharpness, 1) / 2),
+        min_brightness=float(dark / 2),
+        max_brightness=float(255 - (255 - bright) / 2),
+        max_glare=float(min(1.0, 0.1 + 1.5 * np.percentile(glare, 99))),
+    )

@@ -1,0 +1,148 @@
+"""A comparison -> one self-contained HTML page, `compare.json` and `predictions.csv`."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from dermedge import atomic, predictions, summary
+from dermedge.compare import Comparison, passes
+from dermedge.errors import MissingError
+
+PAGE, FIGURES, ROWS = "report.html", "compare.json", "predictions.csv"
+_NEEDS = ("jinja2", "matplotlib")
+
+
+def require_installed() -> None:
+    """Fail before the long work if the page could not be drawn after it.
+
+    Raises:
+        MissingError: jinja2 or matplotlib is not installed.
+    """
+    missing = [name for name in _NEEDS if find_spec(name) is None]
+    if missing:
+        raise MissingError(
+            f"the report needs {' and '.join(missing)}; run: pip install 'dermkit[report]'"
+        )
+
+
+def as_dict(found: Comparison, margin: float | None = None) -> dict[str, Any]:
+    """What `compare.json` holds."""
+    gate = None if margin is None else {"margin": margin, "passed": passes(found, margin)}
+    return {"gate": gate, **found.as_dict()}
+
+
+def write(found: Comparison, folder: Path, margin: float | None = None) -> Path:
+    """Write the page, the figures and the predictions, each whole or not at all.
+
+    Args:
+        found: The comparison.
+        folder: Made if absent; files of the same names are replaced.
+        margin: The gate's margin, if one was asked for.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        MissingError: jinja2 or matplotlib is not installed.
+        StorageError: The folder can't be written.
+    """
+    records = _records(found)
+    page = render(found, margin)
+    atomic.write_text(folder / FIGURES, json.dumps(as_dict(found, margin), indent=2) + "\n")
+    atomic.write_text(folder / ROWS, predictions.to_csv(records))
+    atomic.write_text(folder / PAGE, page)
+    return folder / PAGE
+
+
+def render(found: Comparison, margin: float | None = None) -> str:
+    """The page's HTML; it asks for no other file and no network.
+
+    Raises:
+        MissingError: jinja2 or matplotlib is not installed.
+    """
+    require_installed()
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    pages = Environment(
+        loader=PackageLoader("dermedge"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return pages.get_template("compare.html.j2").render(
+        found=found,
+        gate=None if margin is None else passes(found, margin),
+        verdict=summary.verdict(found, margin),
+        tiles=_tiles(found),
+        rows=summary.comparison_rows(found),
+        share=summary.interval(found.agreement.share),
+        plots=_plots(found),
+        flips=[record for record in _records(found) if record["flip"]],
+    )
+
+
+def _records(found: Comparison) -> list[dict[str, str]]:
+    full, small = found.full.predictions, found.small.predictions
+    return list(predictions.rows(found.table, found.labels, full, small))
+
+
+def _plots(found: Comparison) -> list[dict[str, Any]]:
+    """Title, caption and SVG element of each plot."""
+    from markupsafe import Markup
+
+    from dermedge import plots
+
+    texts = {
+        plots.roc: (
+            "Discrimination",
+            "ROC curves. The disc (float) and the diamond (small) mark the frozen thresholds.",
+        ),
+        plots.scatter: (
+            "Agreement",
+            "Each photograph's probability. The lines are the thresholds; rings mark the "
+            "photographs on which the two models decide differently.",
+        ),
+        plots.reliability: (
+            "Calibration",
+            "Bins of equal mass with 95 % intervals. On the dotted line, probabilities mean what "
+            "they say.",
+        ),
+        plots.latency: (
+            "Speed",
+            "Every timed run, the two models taking turns. The box spans the middle half; its "
+            "thick line is the median.",
+        ),
+    }
+    return [
+        # The element is ours, and matplotlib has escaped what it was given.
+        {"title": title, "caption": caption, "svg": Markup(draw(found))}  # noqa: S704
+        for draw, (title, caption) in texts.items()
+    ]
+
+
+def _tiles(found: Comparison) -> list[tuple[str, summary.Cell]]:
+    """The four figures that most readers come for."""
+    full, small, share = found.full, found.small, found.agreement.share
+    changed = found.agreement.to_negative + found.agreement.to_positive
+    runs = (m.latency.median_ms for m in (full, small))
+    sizes = (m.sizes.model / 1e6 for m in (full, small))
+    return [
+        ("AUC, small against float", summary.difference(found.difference)),
+        (
+            "Same decision",
+            summary.Cell(f"{share.value:.1%}", f"{changed} of {full.figures.n} differ"),
+        ),
+        ("Model file", _ratio(*sizes, "MB", 2)),
+        ("Latency", _ratio(*runs, "ms", 1)),
+    ]
+
+
+def _ratio(full: float, small: float, unit: str, digits: int) -> summary.Cell:
+    return summary.Cell(
+        f"× {small / full:.2f}",  # noqa: RUF001
+        f"{full:.{digits}f} to {small:.{digits}f} {unit}",
+    )

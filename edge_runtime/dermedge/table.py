@@ -1,0 +1,219 @@
+"""A labelled image table: photograph, label, patient, lesion, split; read and checked."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from dermedge.errors import TableError
+from dermedge.image import find
+
+TABLE, RUN_TABLE, RUN_IMAGES = "labels.csv", "split.csv", "images.txt"
+SPLITS = ("train", "val", "test")
+MADE_UP = "made-up"
+_COLUMNS = ("image", "label", "diagnosis", "patient_id", "lesion_id", "split", "licence")
+_OTHER_NAMES = {"group": "patient_id", "validation": "val", "valid": "val", "training": "train"}
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One photograph. Empty strings are unknown; `image` is relative to the table's root."""
+
+    image: str
+    label: str
+    diagnosis: str = ""
+    patient_id: str = ""
+    lesion_id: str = ""
+    split: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Labelled photographs beneath one folder, in the order of the file."""
+
+    source: Path
+    root: Path
+    rows: tuple[Row, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, sorted."""
+        return tuple(sorted({row.label for row in self.rows}))
+
+    @property
+    def made_up(self) -> bool:
+        """Whether any photograph comes from `kit data synth`."""
+        return any(row.diagnosis == MADE_UP for row in self.rows)
+
+    @property
+    def licences(self) -> str:
+        """The licences of the photographs, or `unknown`."""
+        return ", ".join(sorted({row.licence or "unknown" for row in self.rows}))
+
+    def path(self, row: Row) -> Path:
+        """Where the row's photograph lies."""
+        return self.root / row.image
+
+    def part_or_all(self, split: str) -> Table:
+        """The rows of one split; every row if the table has no split column at all."""
+        return self.part(split) if any(row.split for row in self.rows) else self
+
+    def part(self, split: str) -> Table:
+        """The rows of one split; `all` keeps every row.
+
+        Raises:
+            TableError: The table has no such rows.
+        """
+        if split == "all":
+            return self
+        rows = tuple(row for row in self.rows if row.split == split)
+        if not rows:
+            found = ", ".join(sorted({row.split or "(empty)" for row in self.rows}))
+            raise TableError(
+                f"{self.source} has no rows in split {split!r}; its splits: {found}. Name one of them, "
+                "use --split all, or give the run folder, whose own split then counts"
+            )
+        return Table(self.source, self.root, rows)
+
+
+def read(source: Path, images: Path | None = None) -> Table:
+    """Read a labelled table.
+
+    Args:
+        source: A CSV file, a folder that holds `labels.csv`, a run folder (its own split counts),
+            or a folder of class folders.
+        images: Folder in which the photographs lie, if not beside the CSV.
+
+    Raises:
+        TableError: No table there, a column or photograph missing, one class only, duplicate rows,
+            or a path outside the folder.
+    """
+    if source.is_file():
+        table = _read_csv(source, images or source.parent)
+    elif (source / RUN_TABLE).is_file():
+        table = _read_csv(source / RUN_TABLE, images or _images_of_run(source))
+    elif (source / TABLE).is_file():
+        table = _read_csv(source / TABLE, images or source)
+    elif source.is_dir():
+        table = _read_class_folders(source)
+    else:
+        raise TableError(f"{source}: no such file or folder")
+    _check_rows(table)
+    _check_paths(table)
+    return table
+
+
+def write(rows: Iterable[Row], path: Path) -> None:
+    """Write rows as CSV in the format of `labels.csv`."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows([getattr(row, column) for column in _COLUMNS] for row in rows)
+
+
+def check_splits(table: Table, noun: str) -> None:
+    """Refuse a table in which one `patient`, or one `lesion`, lies in two splits.
+
+    Lesion numbers may repeat from patient to patient, so they count within one patient only.
+
+    Raises:
+        TableError: With the first few of them.
+    """
+    splits: dict[str, set[str]] = defaultdict(set)
+    for row in table.rows:
+        known = row.patient_id if noun == "patient" else row.lesion_id
+        if known and row.split in SPLITS:
+            name = known if noun == "patient" else f"{row.patient_id} {known}".strip()
+            splits[name].add(row.split)
+    torn = [f"{name} ({', '.join(sorted(s))})" for name, s in splits.items() if len(s) > 1]
+    if torn:
+        raise TableError(
+            f"{table.source}: the same {noun} in two splits, so the test would not be honest: "
+            f"{_some(torn)}. Mend the split column, or let the kit split anew: --resplit"
+        )
+
+
+def _read_csv(path: Path, root: Path) -> Table:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            columns = [_OTHER_NAMES.get(c.strip(), c.strip()) for c in reader.fieldnames or []]
+            missing = [c for c in ("image", "label") if c not in columns]
+            if missing:
+                raise TableError(
+                    f"{path}: column {' and '.join(missing)} is missing; found: {', '.join(columns)}"
+                )
+            reader.fieldnames = columns
+            rows = tuple(_row(record) for record in reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{path} is not a CSV table in UTF-8: {error}") from error
+    return Table(path, root, rows)
+
+
+def _row(record: dict[str, str | None]) -> Row:
+    values = {column: (record.get(column) or "").strip() for column in _COLUMNS}
+    values["split"] = _OTHER_NAMES.get(values["split"].lower(), values["split"])
+    return Row(**values)
+
+
+def _read_class_folders(folder: Path) -> Table:
+    rows = [
+        Row(image=path.relative_to(folder).as_posix(), label=path.relative_to(folder).parts[0])
+        for path in find(folder)
+        if len(path.relative_to(folder).parts) > 1
+    ]
+    if not rows:
+        raise TableError(
+            f"{folder}: expected a {TABLE}, or one folder of photographs for each class; found neither"
+        )
+    return Table(folder, folder, tuple(rows))
+
+
+def _images_of_run(run: Path) -> Path:
+    root = Path((run / RUN_IMAGES).read_text(encoding="utf-8").strip())
+    if not root.is_dir():
+        raise TableError(f"the photographs of {run} lay in {root}: not there. Give their folder anew")
+    return root
+
+
+def _check_rows(table: Table) -> None:
+    if not table.rows:
+        raise TableError(f"{table.source} has no rows")
+    blank = [f"row {i}" for i, row in enumerate(table.rows, 2) if not (row.image and row.label)]
+    if blank:
+        raise TableError(f"{table.source}: image or label is empty: {_some(blank)}")
+    twice = [name for name, n in Counter(row.image for row in table.rows).items() if n > 1]
+    if twice:
+        raise TableError(f"{table.source}: duplicate rows for {_some(twice)}; keep one of each")
+    if len(table.classes) < 2:
+        raise TableError(
+            f"{table.source}: only one class ({table.classes[0]}); two or more are needed"
+        )
+
+
+def _check_paths(table: Table) -> None:
+    outside = [row.image for row in table.rows if not _inside(row.image)]
+    if outside:
+        raise TableError(
+            f"{table.source}: paths that lead outside {table.root}: {_some(outside)}. "
+            "Paths are relative to the table's folder"
+        )
+    absent = [row.image for row in table.rows if not table.path(row).is_file()]
+    if absent:
+        raise TableError(f"{len(absent)} photographs are not in {table.root}: {_some(absent)}")
+
+
+def _inside(image: str) -> bool:
+    path = PurePosixPath(image)
+    return not path.is_absolute() and not os.path.normpath(image).startswith("..")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

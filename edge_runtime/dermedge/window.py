@@ -1,0 +1,121 @@
+"""The picture on the screen: the frame, what the kit says of it, and how it must not be read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from dermedge.decide import Verdict
+from dermedge.errors import MissingError
+from dermedge.image import RGB
+from dermedge.live import Sighting
+
+NOTICE = "research software, not a medical device"
+COLOURS = {  # RGB; white text is readable on each
+    Verdict.REFER: (190, 30, 30),
+    Verdict.CLEAR: (20, 120, 50),
+    Verdict.UNCERTAIN: (185, 110, 0),
+    Verdict.NOT_ASSESSABLE: (95, 95, 95),
+}
+
+_BOX = (960, 640)  # the frame is scaled to fit into it: width, height
+_MIN_WIDTH = 480
+_BAR, _FOOT, _MARGIN = 56, 64, 12
+_QUIT_KEYS = {ord("q"), 27}  # 27 is Esc
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def annotate(sighting: Sighting) -> RGB:
+    """Draw one judged frame with its smoothed verdict, what to mend, and the notice.
+
+    Returns:
+        A new image, uint8 (height, width, 3), RGB: a bar in the verdict's colour, the frame scaled
+        to fit 960 x 640, a dark foot with two lines.
+    """
+    frame = _fit(sighting.frame.image)
+    height, width = frame.shape[:2]
+    canvas = np.zeros((_BAR + height + _FOOT, max(width, _MIN_WIDTH), 3), np.uint8)
+    left = (canvas.shape[1] - width) // 2
+    canvas[_BAR : _BAR + height, left : left + width] = frame
+    canvas[:_BAR] = COLOURS[sighting.smoothed_verdict]
+    _text(canvas, _headline(sighting), 38, 1.0)
+    _text(canvas, f"quality: {sighting.diagnosis.quality.verdict}", _BAR + height + 25, 0.6)
+    _text(canvas, NOTICE, _BAR + height + 52, 0.6)
+    return canvas
+
+
+class Window:
+    """A window on this machine's screen; a context manager."""
+
+    def __init__(self, title: str = "kit camera") -> None:
+        """Open the window.
+
+        Raises:
+            MissingError: This OpenCV has no windows, or this machine has no screen.
+        """
+        self._title = title
+        if not _has_screen():
+            raise MissingError("no screen here (DISPLAY is not set); use --no-window")
+        try:
+            cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE)
+        except cv2.error as error:
+            raise MissingError(
+                "this OpenCV can't open windows; use --no-window, or install opencv-python in "
+                "place of opencv-python-headless"
+            ) from error
+
+    def show(self, sighting: Sighting) -> bool:
+        """Show one judged frame; False once q or Esc was pressed or the window was closed."""
+        cv2.imshow(self._title, cv2.cvtColor(annotate(sighting), cv2.COLOR_RGB2BGR))
+        if cv2.waitKey(1) & 0xFF in _QUIT_KEYS:
+            return False
+        return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+
+    def close(self) -> None:
+        """Close the window."""
+        cv2.destroyAllWindows()
+
+    def __enter__(self) -> Window:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _has_screen() -> bool:
+    # Asked before OpenCV is: without a screen its Qt build ends the whole process.
+    if not sys.platform.startswith("linux"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _headline(sighting: Sighting) -> str:
+    verdict = sighting.smoothed_verdict.value.upper()
+    if sighting.smoothed_probability is None:
+        return verdict
+    return f"{verdict}  {sighting.smoothed_probability:.2f}"
+
+
+def _fit(image: RGB) -> RGB:
+    height, width = image.shape[:2]
+    scale = min(_BOX[0] / width, _BOX[1] / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(image, size, interpolation=method)  # type: ignore[return-value]
+
+
+def _text(canvas: RGB, text: str, baseline: int, scale: float) -> None:
+    """Write one white line at `baseline`, smaller if it is too long for the canvas."""
+    room = canvas.shape[1] - 2 * _MARGIN
+    width = cv2.getTextSize(text, _FONT, scale, 1)[0][0]
+    scale *= min(1.0, room / max(width, 1))
+    cv2.putText(canvas, text, (_MARGIN, baseline), _FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)

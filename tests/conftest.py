@@ -1,0 +1,66 @@
+"""What every test may ask for: the real photographs, tiny bundles, a made-up photograph."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dermedge import bundle, contract
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real lesion photographs; skipped without it, but failed under CI."""
+    folder = Path(os.environ.get("KIT_REAL_DATA") or HERE.parent.parent / "shared" / "data")
+    if not (folder / "isic2017" / "labels.csv").is_file():
+        reason = f"no photographs in {folder}: set KIT_REAL_DATA"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+def terms(**changes: object) -> contract.Contract:
+    """The contract of the tiny models in tests/fixtures."""
+    values: dict = {
+        "model": contract.Model("model.tflite", "0" * 64, "tflite"),
+        "input": contract.Input(48, 48),
+        "labels": (contract.Label(0, "benign", False), contract.Label(1, "malignant", True)),
+        "outputs": (contract.Output("logits"),),
+        "calibration": contract.Calibration(1.5),
+        "decision": contract.Decision({"sensitivity>=0.90": 0.4}, "sensitivity>=0.90", (0.38, 0.42)),
+        "quality": contract.QualityLimits(),
+        "provenance": contract.Provenance(
+            data="random pixels",
+            licence="CC0-1.0",
+            made_up=True,
+            split="none",
+            recipe="tests",
+            seed=0,
+            versions={},
+            metrics={},
+        ),
+    }
+    return contract.Contract(**{**values, **changes})
+
+
+@pytest.fixture(scope="session")
+def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """float.kit and small.kit of the tiny model."""
+    folder = tmp_path_factory.mktemp("bundles")
+    for name, model in (("float", "tiny_float"), ("small", "tiny_int8")):
+        data = (HERE / "fixtures" / f"{model}.tflite").read_bytes()
+        bundle.pack(folder / f"{name}.kit", terms(), data, "# Tiny\n\nmade-up\n")
+    return folder / "float.kit", folder / "small.kit"
+
+
+@pytest.fixture
+def photo() -> np.ndarray:
+    """A made-up photograph: a dark disc on skin, uint8 (120, 160, 3), RGB."""
+    rows, columns = np.mgrid[:120, :160]
+    image = np.full((120, 160, 3), (225, 180, 160), np.uint8)
+    image[(rows - 60) ** 2 + (columns - 80) ** 2 < 900] = (110, 60, 45)
+    noise = np.random.default_rng(0).integers(-8, 9, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)

@@ -1,0 +1,357 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from dermedge import camera, record
+from dermedge.cli_camera import camera as camera_command
+from dermedge.errors import CameraError, InputError, KitError, MissingError
+from dermedge.image import RGB
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+APP = """
+import typer
+from dermedge.cli_camera import camera
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+app.callback()(lambda: None)
+app.command()(camera)
+app()
+"""
+
+
+def pattern() -> RGB:
+    """Red, green / blue, white quadrants, uint8 (96, 128, 3), RGB."""
+    image = np.empty((96, 128, 3), np.uint8)
+    image[:48, :64], image[:48, 64:], image[48:, :64], image[48:, 64:] = RED, GREEN, BLUE, WHITE
+    return image
+
+
+def assert_pattern(frame: RGB | None) -> None:
+    assert frame is not None
+    assert frame.dtype == np.uint8
+    centres = frame[24, 32], frame[24, 96], frame[72, 32], frame[72, 96]
+    for found, expected in zip(centres, (RED, GREEN, BLUE, WHITE), strict=True):
+        np.testing.assert_allclose(found, expected, atol=12)
+
+
+def save(path: Path, image: RGB) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return path
+
+
+def save_video(path: Path, frames: int) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (128, 96))
+    for _ in range(frames):
+        writer.write(cv2.cvtColor(pattern(), cv2.COLOR_RGB2BGR))
+    writer.release()
+    return path
+
+
+class FakeCapture:
+    """cv2.VideoCapture with a script: a BGR frame, or None for a read that fails."""
+
+    def __init__(self, script: list[RGB | None], opens: bool = True) -> None:
+        self.script, self.opens = iter(script), opens
+        self.settings: dict[int, float] = {}
+        self.released = False
+
+    def __call__(self, *asked: object) -> "FakeCapture":
+        return self
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return self.opens
+
+    def set(self, key: int, value: float) -> bool:
+        self.settings[key] = value
+        return True
+
+    def read(self) -> tuple[bool, RGB | None]:
+        frame = next(self.script, None)
+        return frame is not None, frame
+
+    def release(self) -> None:
+        self.released = True
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, script: list[RGB | None]) -> FakeCapture:
+    capture = FakeCapture(script)
+    monkeypatch.setattr(camera.cv2, "VideoCapture", capture)
+    return capture
+
+
+def test_a_video_file_gives_rgb_frames_at_its_own_pace_and_ends(tmp_path: Path):
+    source = camera.open_source(str(save_video(tmp_path / "clip.avi", 3)))
+    assert source.interval == pytest.approx(1 / 20)
+    for _ in range(3):
+        assert_pattern(source.read())
+    assert source.read() is None
+    source.close()
+
+
+def test_a_folder_gives_rgb_photographs_in_order_and_counts_the_unreadable(tmp_path: Path):
+    save(tmp_path / "a.png", pattern())
+    (tmp_path / "b.jpg").write_bytes(b"not a photograph")
+    save(tmp_path / "c.png", pattern()[:, ::-1].copy())
+    source = camera.open_source(str(tmp_path), fps=4)
+    assert source.interval == 0.25
+    assert_pattern(source.read())
+    second = source.read()
+    assert second is not None
+    assert_pattern(second[:, ::-1])
+    assert source.read() is None
+    assert len(source.skipped) == 1
+    assert "b.jpg" in source.skipped[0]
+
+
+def test_one_photograph_is_a_replay_of_one(tmp_path: Path):
+    source = camera.open_source(str(save(tmp_path / "one.png", pattern())))
+    assert_pattern(source.read())
+    assert source.read() is None
+
+
+def test_a_camera_gives_rgb_with_the_shortest_queue(monkeypatch: pytest.MonkeyPatch):
+    bgr = np.ascontiguousarray(pattern()[:, :, ::-1])
+    capture = fake(monkeypatch, [bgr, bgr])
+    source = camera.open_source("0")
+    assert_pattern(source.read())
+    assert capture.settings == {cv2.CAP_PROP_BUFFERSIZE: 1}
+    source.close()
+    assert capture.released
+
+
+def test_a_camera_outlives_a_damaged_frame_but_not_its_cable(monkeypatch: pytest.MonkeyPatch):
+    bgr = np.ascontiguousarray(pattern()[:, :, ::-1])
+    fake(monkeypatch, [bgr, None, bgr])
+    source = camera.open_source("0")
+    assert_pattern(source.read())
+    with pytest.raises(CameraError, match="camera 0 stopped giving frames"):
+        source.read()
+
+
+def test_a_camera_that_opens_without_a_frame_is_released(monkeypatch: pytest.MonkeyPatch):
+    capture = fake(monkeypatch, [])
+    with pytest.raises(CameraError, match="gives no frame"):
+        camera.open_source("0")
+    assert capture.released
+
+
+@pytest.mark.parametrize("text", ["99", "/dev/video99"])
+def test_a_camera_that_does_not_exist_says_which_do(text: str):
+    with pytest.raises(CameraError, match=r"99 can't be opened\. Cameras here: .*picamera2"):
+        camera.open_source(text)
+
+
+def test_the_password_of_a_network_camera_is_never_told(monkeypatch: pytest.MonkeyPatch):
+    capture = fake(monkeypatch, [])
+    capture.opens = False
+    with pytest.raises(CameraError) as caught:
+        camera.open_source("rtsp://ward:s3cr@t@10.0.0.9:554/live?token=abc")
+    assert str(caught.value).startswith("rtsp://10.0.0.9:554/live can't be opened")
+    assert not re.search("ward|s3cr|token", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("gone.mp4", None), ("text.avi", b"hello " * 99), ("notes.txt", b"hello " * 99)],
+)
+def test_a_file_that_is_no_video_is_refused(tmp_path: Path, name: str, content: bytes | None):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=name):
+        camera.open_source(str(tmp_path / name))
+
+
+def test_folders_that_show_nothing_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="no photograph"):
+        camera.open_source(str(tmp_path))
+    (tmp_path / "broken.png").write_bytes(b"x")
+    source = camera.open_source(str(tmp_path))
+    with pytest.raises(InputError, match=r"no photograph can be read.*broken\.png"):
+        source.read()
+
+
+@pytest.mark.parametrize(("text", "fps"), [("0", 5.0), (".", 0.0), (".", float("nan"))])
+def test_a_pace_that_makes_no_sense_is_refused(text: str, fps: float):
+    with pytest.raises(InputError, match="fps"):
+        camera.open_source(text, fps)
+
+
+def test_an_unknown_scheme_is_refused():
+    with pytest.raises(InputError, match="expected one of rtsp"):
+        camera.open_source("ftp://somewhere/clip")
+
+
+class FakePicamera2:
+    """Delivers "RGB888" as the real one does: BGR in memory."""
+
+    events: list[str] = []  # noqa: RUF012
+    works = True
+
+    def create_video_configuration(self, main: dict, queue: bool) -> dict:
+        assert main["format"] == "RGB888"
+        assert not queue
+        return main
+
+    def configure(self, configuration: dict) -> None:
+        self.events.append("configure")
+
+    def start(self) -> None:
+        self.events.append("start")
+
+    def capture_array(self, name: str) -> RGB:
+        if not self.works:
+            raise RuntimeError("Camera frontend has timed out!")
+        return np.ascontiguousarray(pattern()[:, :, ::-1])
+
+    def stop(self) -> None:
+        self.events.append("stop")
+
+    def close(self) -> None:
+        self.events.append("close")
+
+
+@pytest.fixture
+def pi(monkeypatch: pytest.MonkeyPatch) -> type[FakePicamera2]:
+    module = types.ModuleType("picamera2")
+    found = type("Picamera2", (FakePicamera2,), {"events": []})
+    module.Picamera2 = found  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "picamera2", module)
+    return found
+
+
+def test_the_pi_camera_gives_rgb_and_is_released(pi: type[FakePicamera2]):
+    source = camera.open_source("picamera2")
+    assert_pattern(source.read())
+    source.close()
+    assert pi.events == ["configure", "start", "stop", "close"]
+
+
+def test_a_pi_camera_that_times_out_is_a_camera_error(pi: type[FakePicamera2]):
+    source = camera.open_source("picamera2")
+    pi.works = False
+    with pytest.raises(CameraError, match="timed out"):
+        source.read()
+
+
+def test_a_pi_camera_that_never_starts_is_released(pi: type[FakePicamera2]):
+    pi.works = False
+    with pytest.raises(CameraError, match="can't start"):
+        camera.open_source("picamera2")
+    assert pi.events[-1] == "close"
+
+
+def test_a_pi_without_a_camera_says_what_to_check(monkeypatch: pytest.MonkeyPatch):
+    module = types.ModuleType("picamera2")
+    module.Picamera2 = lambda: [][0]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "picamera2", module)
+    with pytest.raises(CameraError, match="check the ribbon"):
+        camera.open_source("picamera2")
+
+
+def test_without_picamera2_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    with pytest.raises(MissingError, match="python3 -m venv --system-site-packages"):
+        camera.open_source("picamera2")
+
+
+def kit(*arguments: object) -> Result:
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.callback()(lambda: None)
+    app.command()(camera_command)
+    return CliRunner().invoke(app, ["camera", *map(str, arguments)])
+
+
+@pytest.fixture
+def photos(tmp_path: Path, photo: RGB) -> Path:
+    """More photographs than the tests judge, since the replay drops some on a busy machine."""
+    first = save(tmp_path / "photos" / "00.png", photo)
+    for number in range(1, 40):
+        first.with_name(f"{number:02d}.png").write_bytes(first.read_bytes())
+    return first.parent
+
+
+def test_kit_camera_writes_json_lines_and_the_same_record(
+    tiny_bundles: tuple[Path, Path], photos: Path, tmp_path: Path
+):
+    journal = tmp_path / "today.jsonl"
+    found = kit(
+        *(tiny_bundles[0], "--source", photos, "--fps", 20, "--frames", 5, "--no-window"),
+        *("--json", "--threads", 1, "--record", journal),
+    )
+    assert found.exit_code == 0, found.stderr
+    lines = [json.loads(line) for line in found.stdout.splitlines()]
+    assert lines == list(record.read(journal))
+    assert len(lines) == 5
+    assert [("notice" in line) for line in lines] == [True, False, False, False, False]
+    assert set(lines[1]) == {
+        *("frame", "time", "probability", "smoothed_probability", "decision", "smoothed_decision"),
+        *("threshold", "chosen_for", "quality", "latency_ms", "age_ms", "dropped", "bundle"),
+    }
+    assert lines[0]["threshold"] == 0.4
+    assert "5 frames judged" in found.stderr
+    assert "not a medical device" in found.stderr
+
+
+def test_kit_camera_speaks_plainly_and_names_what_it_skipped(
+    tiny_bundles: tuple[Path, Path], photos: Path
+):
+    (photos / "00.png").write_bytes(b"broken")
+    found = kit(tiny_bundles[1], "--source", photos, "--fps", 200, "--no-window")
+    assert found.exit_code == 0, found.stderr
+    assert re.match(
+        r"frame \d+: \w[\w ]* 0\.\d{3}, smoothed .*, quality ok, age \d+ ms", found.stdout
+    )
+    assert "00.png" in found.stderr
+    assert "1 unreadable" in found.stderr
+
+
+def test_kit_camera_without_a_camera_raises_for_main_to_print(tiny_bundles: tuple[Path, Path]):
+    found = kit(tiny_bundles[0], "--source", "99", "--no-window")
+    assert isinstance(found.exception, KitError)
+    assert found.exception.exit_code == 6
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_kit_camera_cleanly(
+    tiny_bundles: tuple[Path, Path], photos: Path, number: signal.Signals
+):
+    # The second frame would come after a quarter of an hour.
+    command = [sys.executable, "-c", APP, "camera", str(tiny_bundles[0]), "--source", str(photos)]
+    command += ["--fps", "0.001", "--no-window", "--json"]
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["frame"] == 1
+        process.send_signal(number)
+        rest, complaints = process.communicate(timeout=60)
+    assert process.returncode == 0, complaints
+    assert rest == ""
+    assert "1 frames judged, 0 dropped" in complaints
+
+
+def test_importing_the_command_loads_nothing_heavy():
+    check = "import sys, dermedge.cli_camera; print({'numpy', 'cv2'} & set(sys.modules))"
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    env = {**os.environ, "PYTHONPATH": path}
+    found = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=True, env=env
+    )
+    assert found.stdout.strip() == "set()"

@@ -1,0 +1,79 @@
+"""Validation scores -> temperature and thresholds, frozen from then on."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from dermedge.contract import Calibration, Decision
+from dermedge.decide import positive_probability, probabilities
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import roc_curve
+
+from dermtrain.truth import Truth
+
+SENSITIVITIES = (0.90, 0.95)
+CHOSEN_FOR = "sensitivity>=0.90"
+YOUDEN = "youden"
+_RESAMPLES = 200
+
+
+def calibrate(
+    logits: npt.NDArray[np.floating], truth: Truth, seed: int
+) -> tuple[Calibration, Decision]:
+    """Fit the temperature, then the operating points, on validation.
+
+    Args:
+        logits: (rows, classes), from the very model that will be used.
+        truth: Of the same rows.
+        seed: Of the bootstrap behind the uncertain band.
+    """
+    temperature = fit_temperature(logits, truth.labels)
+    probability = positive_probability(logits, temperature, truth.positive)
+    thresholds = {
+        f"sensitivity>={goal:.2f}": threshold_for(truth.is_positive, probability, goal)
+        for goal in SENSITIVITIES
+    }
+    thresholds[YOUDEN] = youden(truth.is_positive, probability)
+    band = _band(truth.is_positive, probability, thresholds[CHOSEN_FOR], seed)
+    return Calibration(temperature), Decision(thresholds, CHOSEN_FOR, band)
+
+
+def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> float:
+    """Temperature with the least cross-entropy on these rows (Guo et al. 2017)."""
+
+    def loss(log_temperature: float) -> float:
+        chosen = probabilities(logits, float(np.exp(log_temperature)))[np.arange(len(labels)), labels]
+        return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def threshold_for(
+    positive: npt.NDArray[np.bool_], probability: npt.NDArray[np.floating], sensitivity: float
+) -> float:
+    """Highest threshold at which at least this share of the positives is found."""
+    found = np.sort(probability[positive])[::-1]
+    return float(found[int(np.ceil(sensitivity * len(found))) - 1])
+
+
+def youden(positive: npt.NDArray[np.bool_], probability: npt.NDArray[np.floating]) -> float:
+    """Threshold with the highest sensitivity + specificity - 1 (Youden 1950)."""
+    false, true, thresholds = roc_curve(positive, probability)
+    return float(np.clip(thresholds[np.argmax(true - false)], 0.0, 1.0))
+
+
+def _band(
+    positive: npt.NDArray[np.bool_],
+    probability: npt.NDArray[np.floating],
+    threshold: float,
+    seed: int,
+) -> tuple[float, float]:
+    """Where validation was too small to place the threshold: the middle half of its bootstrap."""
+    random = np.random.default_rng(seed)
+    cases = probability[positive]
+    drawn = [
+        threshold_for(np.ones(len(cases), bool), random.choice(cases, len(cases)), SENSITIVITIES[0])
+        for _ in range(_RESAMPLES)
+    ]
+    low, high = np.percentile(drawn, (25, 75))
+    return float(min(low, threshold)), float(max(high, threshold))

@@ -1,0 +1,124 @@
+"""The training host's commands: `kit train` and `kit data synth`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from dermedge.errors import MissingError
+from dermedge.options import Images, Json
+
+if TYPE_CHECKING:
+    from dermtrain.history import Entry
+
+data_app = typer.Typer(no_args_is_help=True, help="Labelled photographs.", rich_markup_mode=None)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this package's commands to `kit` (entry point dermkit.commands)."""
+    app.command(no_args_is_help=True)(train)
+    app.add_typer(data_app, name="data")
+
+
+@data_app.callback()
+def data() -> None:
+    """Labelled photographs."""
+
+
+@data_app.command(no_args_is_help=True)
+def synth(
+    out: Annotated[Path, typer.Argument(help="New folder.")],
+    images: Annotated[int, typer.Option(help="Number of pictures.")] = 240,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+) -> None:
+    """Draw a made-up, dermoscopy-like set to try the kit on.
+
+    \b
+    Example:
+      kit data synth pictures --images 240 --seed 0
+    """
+    from dermedge import progress
+
+    from dermtrain.synthetic import make_set
+
+    with progress.drawn() as draw:
+        table = make_set(out, images, seed, progress=draw)
+    print(f"{images} made-up pictures: {table}")
+
+
+def train(
+    data: Annotated[
+        Path, typer.Argument(help="CSV, folder with labels.csv, or folder of class folders.")
+    ],
+    out: Annotated[Path, typer.Option(help="New run folder.")],
+    weights: Annotated[
+        str, typer.Option(help="imagenet, none, or a file (.npz, .h5).")
+    ] = "imagenet",
+    positive: Annotated[
+        str, typer.Option(help="Classes that count as positive: NAME[,NAME].")
+    ] = "malignant",
+    image_size: Annotated[int, typer.Option(min=32, max=1024, help="Side, pixels.")] = 299,
+    recipe: Annotated[str, typer.Option(help="A shipped recipe, or a .toml file.")] = "default",
+    seed: Annotated[int, typer.Option(help="Of split, start and shuffling.")] = 0,
+    resplit: Annotated[bool, typer.Option(help="Ignore the table's split column.")] = False,
+    images: Images = None,
+    as_json: Json = False,
+) -> None:
+    """Train the full model: transfer on a frozen base, then fine-tuning from the top.
+
+    Recipes: default (pretrained weights) and scratch (for --weights none).
+
+    \b
+    Example:
+      kit train photos/ --out runs/first
+      kit train photos/ --out runs/first --weights resnet50.npz --resplit
+    """
+    _need_tensorflow()
+    from dermedge import progress
+
+    from dermtrain.history import History
+    from dermtrain.job import Job
+    from dermtrain.job import train as run_job
+    from dermtrain.recipe import Recipe, load
+
+    names = tuple(name.strip() for name in positive.split(",") if name.strip())
+    how = load(Recipe, recipe, Path(__file__).parent)
+    job = Job(data, out, how, weights, names, image_size, seed, images, resplit)
+    with progress.drawn() as draw:
+        run = run_job(job, History(_print_entry), _say, draw)
+    metrics = run.contract.provenance.metrics
+    if as_json:
+        print(json.dumps({"run": str(out), **metrics}, indent=2))
+    else:
+        test = metrics["test"]
+        auc = test["auc"]
+        made_up = " (made-up pictures)" if run.contract.provenance.made_up else ""
+        print(
+            f"test{made_up}: AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}), "
+            f"sensitivity {test['sensitivity']['value']:.2f}, "
+            f"specificity {test['specificity']['value']:.2f}, n = {test['n']}\n{out}"
+        )
+
+
+def _need_tensorflow() -> None:
+    from importlib.util import find_spec
+
+    if not all(find_spec(name) for name in ("tensorflow", "tf_keras", "sklearn")):
+        raise MissingError("this needs TensorFlow; run: pip install 'dermkit[train]'")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print_entry(entry: Entry) -> None:
+    print(
+        f"{entry.phase:<9} {entry.epoch:>3}  rate {entry.learning_rate:.1e}  "
+        f"loss {entry.loss:.4f}  val loss {entry.val_loss:.4f}  val AUC {entry.val_auc:.4f}  "
+        f"{entry.seconds:.0f} s",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -1,0 +1,91 @@
+"""The run's pictures: how training went, and the ROC on the test photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from dermedge import atomic
+from dermedge.contract import NOTICE
+from sklearn.metrics import roc_curve
+
+from dermtrain.history import Entry
+
+mpl.use("Agg")
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#666666"  # Okabe & Ito 2008: safe for colour-blind eyes
+
+
+def draw(
+    path: Path,
+    entries: Sequence[Entry],
+    positive: npt.NDArray[np.bool_],
+    probability: npt.NDArray[np.floating],
+    threshold: float,
+    title: str,
+) -> None:
+    """Write curves.png: loss and validation AUC of each phase, and the test's ROC.
+
+    Args:
+        path: Where to.
+        entries: The history.
+        positive: Truth of the test photographs, (rows,).
+        probability: Calibrated probability of the same, (rows,).
+        threshold: The frozen threshold, marked on the ROC.
+        title: Stands above; says where the data come from.
+    """
+    figure = Figure(figsize=(12, 3.9), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    losses, aucs, roc = figure.subplots(1, 3)
+    steps = np.arange(len(entries))
+    losses.plot(steps, [e.loss for e in entries], "o-", ms=3, color=_GREY, label="training")
+    losses.plot(steps, [e.val_loss for e in entries], "o-", ms=3, color=_BLUE, label="validation")
+    losses.set(title="Loss", xlabel="step", ylabel="cross-entropy (nats)")
+    losses.legend(frameon=False)
+    aucs.plot(steps, [e.val_auc for e in entries], "o-", ms=3, color=_BLUE)
+    aucs.set(title="AUC on validation", xlabel="step")
+    for axes in (losses, aucs):
+        _mark_phases(axes, entries)
+    _roc(roc, positive, probability, threshold)
+    for axes in (losses, aucs, roc):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel(NOTICE, fontsize=7, color=_GREY)
+    with atomic.whole(path) as temporary:
+        figure.savefig(temporary, dpi=130)
+
+
+def _mark_phases(axes: Axes, entries: Sequence[Entry]) -> None:
+    """Name each phase at its first step, and shade every other one."""
+    starts = [i for i, e in enumerate(entries) if i == 0 or e.phase != entries[i - 1].phase]
+    for number, (begin, end) in enumerate(zip(starts, [*starts[1:], len(entries)], strict=True)):
+        axes.axvspan(begin - 0.5, end - 0.5, color=_GREY, alpha=0.08 if number % 2 else 0, lw=0)
+        axes.annotate(
+            entries[begin].phase,
+            (begin - 0.4, 1),
+            xycoords=("data", "axes fraction"),
+            va="top",
+            fontsize=8,
+            color=_GREY,
+        )
+
+
+def _roc(
+    axes: Axes,
+    positive: npt.NDArray[np.bool_],
+    probability: npt.NDArray[np.floating],
+    threshold: float,
+) -> None:
+    false, true, _ = roc_curve(positive, probability)
+    axes.plot(false, true, color=_BLUE)
+    axes.plot([0, 1], [0, 1], ":", color=_GREY, lw=1)
+    called = probability >= threshold
+    point = float(called[~positive].mean()), float(called[positive].mean())
+    axes.plot(*point, "o", color=_ORANGE, label="frozen threshold")
+    axes.legend(frameon=False, loc="lower right")
+    axes.set(title="ROC on the test photographs", xlabel="1 - specificity", ylabel="sensitivity")
+    axes.set_aspect("equal")

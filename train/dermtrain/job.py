@@ -1,0 +1,197 @@
+"""`kit train`, from the labelled table to the finished run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from dermedge import __version__, atomic, metrics, quality
+from dermedge import contract as contracts
+from dermedge import table as tables
+from dermedge.contract import Contract
+from dermedge.decide import positive_probability
+from dermedge.errors import InputError
+from dermedge.progress import Progress, silent
+from dermedge.table import Table
+
+from dermtrain import curves, run, weights
+from dermtrain.calibrate import calibrate
+from dermtrain.dataset import Pixels, prepare_table, targets
+from dermtrain.features import Features, predict
+from dermtrain.fit import fit, start
+from dermtrain.history import History
+from dermtrain.recipe import Recipe, to_toml
+from dermtrain.split import Split, split
+from dermtrain.truth import Truth
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be trained, on what, to where."""
+
+    data: Path
+    out: Path
+    recipe: Recipe
+    weights: str
+    positive: tuple[str, ...]
+    size: int
+    seed: int
+    images: Path | None = None
+    resplit: bool = False
+
+
+def train(job: Job, history: History, note: Note, progress: Progress = silent) -> run.Run:
+    """Train, calibrate and write the run folder.
+
+    Args:
+        job: What to train.
+        history: Takes the steps; its listener may print them.
+        note: Told, in one line each, what was found and decided.
+        progress: Told how far each stage is.
+
+    Raises:
+        KitError: Data, weights or recipe can't be used; see the modules that read them.
+    """
+    run.claim(job.out)
+    table = tables.read(job.data, job.images)
+    labels = _labels(table, job.positive)
+    fitted = start(job.size, len(labels), job.weights, job.recipe.stage, job.seed)
+    note(str(fitted.weights))
+    note(f"frozen up to {fitted.boundary}; device: {_device()}")
+    parted = split(table, job.recipe.val, job.recipe.test, job.seed, job.resplit, progress)
+    table = parted.table
+    note(f"split: {parted.how}; {_counts(table)}")
+
+    atomic.write_text(job.out / run.RECIPE, to_toml(job.recipe))
+    _write_split(table, job.out)
+    cache = job.out / run.CACHE
+    spec = contracts.Input(job.size, job.size)
+    pixels = prepare_table(table, spec, cache, progress)
+    truth = _truth(table, labels)
+    fit(fitted, pixels, truth, job.recipe, job.seed, cache, history, progress)
+
+    logits = predict(fitted.model, Features(pixels.values, 1), np.arange(len(table.rows)))
+    weights.save(fitted.model, job.out / run.WEIGHTS)
+    terms = _contract(job, parted, labels, pixels, logits, spec)
+    _write_results(job.out, terms, table, truth, logits, history)
+    shutil.rmtree(cache)
+    return run.open_run(job.out)
+
+
+def _labels(table: Table, positive: Sequence[str]) -> tuple[contracts.Label, ...]:
+    named = set(positive or ("malignant",))
+    unknown = sorted(named - set(table.classes))
+    if unknown or named == set(table.classes):
+        raise InputError(
+            f"which classes count as positive? {', '.join(sorted(named))} does not fit; "
+            f"{table.source} has {', '.join(table.classes)}. Give --positive NAME[,NAME]"
+        )
+    return tuple(
+        contracts.Label(i, name, name in named) for i, name in enumerate(table.classes)
+    )
+
+
+def _truth(table: Table, labels: Sequence[contracts.Label]) -> Truth:
+    names = tuple(label.name for label in labels)
+    return Truth(targets(table, names), tuple(label.id for label in labels if label.positive))
+
+
+def _write_split(table: Table, folder: Path) -> None:
+    with atomic.whole(folder / tables.RUN_TABLE) as temporary:
+        tables.write(table.rows, temporary)
+    atomic.write_text(folder / tables.RUN_IMAGES, f"{table.root.resolve()}\n")
+
+
+def _contract(
+    job: Job,
+    parted: Split,
+    labels: tuple[contracts.Label, ...],
+    pixels: Pixels,
+    logits: np.ndarray,
+    spec: contracts.Input,
+) -> Contract:
+    table, truth = parted.table, _truth(parted.table, labels)
+    val, test, learnt = (pixels.rows(name) for name in ("val", "test", "train"))
+    calibration, decision = calibrate(logits[val], truth.of(val), job.seed)
+    probability = positive_probability(logits, calibration.temperature, truth.positive)
+    measured = {
+        name: metrics.figures(truth.of(rows).is_positive, probability[rows], decision.threshold)
+        for name, rows in (("val", val), ("test", test))
+    }
+    weights_file = job.out / run.WEIGHTS
+    return Contract(
+        model=contracts.Model(weights_file.name, run.sha256(weights_file), "keras"),
+        input=spec,
+        labels=labels,
+        outputs=(contracts.Output("logits"),),
+        calibration=calibration,
+        decision=decision,
+        quality=quality.limits_from([pixels.figures[i] for i in learnt]),
+        provenance=contracts.Provenance(
+            data=_name(job.data),
+            licence=table.licences,
+            made_up=table.made_up,
+            split=parted.how,
+            recipe=job.recipe.name,
+            seed=job.seed,
+            versions=versions(),
+            metrics={
+                "weights": Path(job.weights).name,
+                **{name: dataclasses.asdict(figures) for name, figures in measured.items()},
+            },
+        ),
+    )
+
+
+def _write_results(
+    folder: Path, terms: Contract, table: Table, truth: Truth, logits: np.ndarray, history: History
+) -> None:
+    """History, predictions and pictures; the contract last, since it says that the run is whole."""
+    atomic.write_text(folder / run.HISTORY, history.to_csv())
+    text = run.predictions_csv(table, logits, terms, ("val", "test"))
+    atomic.write_text(folder / run.PREDICTIONS, text)
+    test = np.flatnonzero([row.split == "test" for row in table.rows])
+    probability = positive_probability(logits[test], terms.calibration.temperature, truth.positive)
+    data = f"{terms.provenance.data}{' (made-up pictures)' if terms.provenance.made_up else ''}"
+    curves.draw(
+        folder / run.CURVES,
+        history.entries,
+        truth.of(test).is_positive,
+        probability,
+        terms.decision.threshold,
+        f"Training on {data}, recipe {terms.provenance.recipe}, seed {terms.provenance.seed}",
+    )
+    terms.save(folder / run.CONTRACT)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the result."""
+    names = ("tensorflow", "tf_keras", "numpy", "opencv-python-headless")
+    return {"dermkit": __version__, **{name: metadata.version(name) for name in names}}
+
+
+def _name(data: Path) -> str:
+    """Name of the data set: its folder's, whatever the CSV is called."""
+    return data.resolve().parent.name if data.is_file() else data.resolve().name
+
+
+def _device() -> str:
+    found = tf.config.list_physical_devices("GPU")
+    return f"{len(found)} GPU" if found else "CPU"
+
+
+def _counts(table: Table) -> str:
+    parts = []
+    for name in tables.SPLITS:
+        part = table.part(name)
+        each = [f"{sum(r.label == c for r in part.rows)} {c}" for c in table.classes]
+        parts.append(f"{name} {len(part.rows)} ({', '.join(each)})")
+    return ", ".join(parts)

@@ -1,0 +1,37 @@
+"""What the labels say, and how well logits agree with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from dermedge import metrics
+from dermedge.decide import positive_probability, probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Class numbers, int64 (rows,), and the numbers of the positive classes."""
+
+    labels: npt.NDArray[np.int64]
+    positive: tuple[int, ...]
+
+    @property
+    def is_positive(self) -> npt.NDArray[np.bool_]:
+        """Whether each row's class is positive, (rows,)."""
+        return np.isin(self.labels, self.positive)
+
+    def of(self, rows: npt.NDArray[np.int64]) -> Truth:
+        """The truth of some rows."""
+        return Truth(self.labels[rows], self.positive)
+
+    def auc(self, logits: npt.NDArray[np.floating]) -> float:
+        """AUC of the positive classes together, for logits (rows, classes)."""
+        return metrics.auc(self.is_positive, positive_probability(logits, 1.0, self.positive))
+
+    def loss(self, logits: npt.NDArray[np.floating]) -> float:
+        """Cross-entropy in nats for logits (rows, classes), every class weighing the same."""
+        chosen = probabilities(logits, 1.0)[np.arange(len(self.labels)), self.labels]
+        each = -np.log(np.maximum(chosen, 1e-12))
+        return float(np.mean([each[self.labels == c].mean() for c in np.unique(self.labels)]))
