@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ from dermedge.errors import BundleError
 
 CONTRACT, MODEL, CARD, SUMS = "contract.json", "model.tflite", "MODEL_CARD.md", "SHA256SUMS"
 _LIMITS = {CONTRACT: 1 << 20, MODEL: 1 << 30, CARD: 1 << 20, SUMS: 1 << 16}
+# What zipfile is known to raise on altered bytes, beside BadZipFile.
+_NOT_WHOLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
+    *(RuntimeError, ValueError, OverflowError, IndexError),
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same inputs give the same bytes
 
 
@@ -63,7 +69,7 @@ def open_bundle(path: Path) -> Bundle:
             digest = _digest(stream)
         with zipfile.ZipFile(path) as archive:
             files = _read(archive, path)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+    except _NOT_WHOLE as error:
         raise BundleError(f"{path} is not a whole bundle ({error}); copy it again") from error
     _verify(files, path)
     terms = contract.parse(_text(files[CONTRACT], path), f"{path}: {CONTRACT}")
@@ -89,7 +95,15 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
     for entry in archive.infolist():
         if entry.file_size > _LIMITS[entry.filename]:
             raise BundleError(f"{path}: {entry.filename} would unpack to {entry.file_size} bytes")
-    return {name: archive.read(name) for name in names}
+        if entry.compress_type not in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+            raise BundleError(f"{path}: {entry.filename} is packed in an unknown way")
+    return {entry.filename: _unpack(archive, entry) for entry in archive.infolist()}
+
+
+def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    # Asked for its size, not for all: what unpacks to more than it says never fills the memory.
+    with archive.open(entry) as stream:
+        return stream.read(entry.file_size)
 
 
 def _verify(files: dict[str, bytes], path: Path) -> None:

@@ -18,7 +18,7 @@ from dermedge.errors import ImageError, InputError, Interrupted, KitError
 from dermedge.options import BundleFile, Images, Json, Split, Threads
 
 if TYPE_CHECKING:
-    from dermedge.compare import Predictions
+    from dermedge.predictions import Predictions
     from dermedge.diagnose import Diagnosis, Diagnostician
 
 # Distributions add commands to `kit` under the first name, and readers of other kinds of model
@@ -91,7 +91,8 @@ def diagnose(
     for path in paths:
         found = _judge(doctor, path)
         failed += isinstance(found, ImageError)
-        print(_line(doctor, path, found, as_json), flush=True)
+        line = _line(doctor, path, found, as_json)
+        print(line.encode(errors="backslashreplace").decode(), flush=True)  # names need not be text
     terms = opened.contract
     made_up = "This model has only seen made-up pictures. " if terms.provenance.made_up else ""
     print(f"{made_up}{terms.notice}", file=sys.stderr)
@@ -117,8 +118,8 @@ def evaluate(
       kit evaluate runs/first
       kit evaluate small.kit photos/labels.csv --split all --json
     """
-    from dermedge import compare as proof
-    from dermedge import progress
+    from dermedge import predictions as proof
+    from dermedge import progress, summary
 
     with progress.drawn() as draw:
         predictions = _predictions(model, data, split, images, threads, draw)
@@ -126,8 +127,9 @@ def evaluate(
     if as_json:
         print(json.dumps(proof.as_json(model, split, predictions, figures), indent=2))
     else:
-        print(proof.figures_table(figures))
-        print(predictions.contract.notice, file=sys.stderr)
+        print(summary.figures_table(figures))
+        made_up = proof.made_up(predictions)
+        print(f"{made_up and made_up.capitalize() + '. '}{predictions.contract.notice}", file=sys.stderr)
 
 
 @app.command()
@@ -204,7 +206,7 @@ def _predictions(
     model: Path, data: Path | None, split: str, images: Path | None, threads: int | None, draw: Any
 ) -> Predictions:
     """Predict with a bundle here, or with a run through the package that can read it."""
-    from dermedge import compare as proof
+    from dermedge import predictions as proof
     from dermedge import table
     from dermedge.bundle import open_bundle
     from dermedge.diagnose import Diagnostician

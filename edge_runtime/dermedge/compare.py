@@ -1,7 +1,9 @@
-"""Bundles on one labelled table, by the very path that a photograph takes on the device -> figures."""
+"""A float and a small bundle on the same photographs, on the path of the device -> figures."""
 
 from __future__ import annotations
 
+import csv
+import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -10,15 +12,41 @@ from typing import Any
 
 from dermedge import __version__, bundle, image, metrics, timing
 from dermedge.bundle import Bundle
-from dermedge.contract import Contract, Provenance
+from dermedge.contract import Provenance
 from dermedge.device import Device, this_device
 from dermedge.diagnose import Diagnostician
 from dermedge.errors import InputError
-from dermedge.metrics import Agreement, Difference, Figures, Labels
-from dermedge.predictions import Predictions, predict, truth
+from dermedge.metrics import Agreement, Difference, Figures
+from dermedge.predictions import (
+    Predictions,
+    as_json,
+    figures_of,
+    made_up,
+    predict,
+    predict_together,
+)
 from dermedge.progress import Progress, silent
+from dermedge.summary import figures_table
 from dermedge.table import Table
 
+# `kit evaluate` measures one model with the same functions.
+__all__ = [
+    "Comparison",
+    "Measured",
+    "Plan",
+    "Predictions",
+    "Setting",
+    "as_json",
+    "compare",
+    "figures_of",
+    "figures_table",
+    "passes",
+    "predict",
+    "to_csv",
+]
+
+TO_NEGATIVE, TO_POSITIVE = "positive -> negative", "negative -> positive"
+_FLIPS = {(True, False): TO_NEGATIVE, (False, True): TO_POSITIVE}
 _TIMED = 4  # photographs kept in memory for the timing, spread over the table
 
 
@@ -33,10 +61,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all models of one measurement share.
-
-    `made_up` is empty, or says in words what was made up: the photographs, or those of training.
-    """
+    """What both models share; `made_up` is empty, or says in words what was made up."""
 
     data: str
     split: str
@@ -79,18 +104,6 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One bundle on one table."""
-
-    setting: Setting
-    model: Measured
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self.setting), "model": self.model.as_dict()}
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
     """The small model beside the float one; `difference` is AUC small - AUC float."""
 
@@ -99,33 +112,36 @@ class Comparison:
     small: Measured
     difference: Difference
     agreement: Agreement
-    table: Table
-    labels: Labels
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; the rows of the table are left to `predictions.csv`."""
+        """For JSON; the photographs are left to `predictions.csv`."""
         return {
             **asdict(self.setting),
+            "ece_bins": metrics.BINS,
             "float": self.full.as_dict(),
             "small": self.small.as_dict(),
             "auc_difference": asdict(self.difference),
             "agreement": asdict(self.agreement),
         }
 
-
-def evaluate(
-    opened: Bundle, table: Table, plan: Plan | None = None, progress: Progress = silent
-) -> Evaluation:
-    """Measure one bundle.
-
-    Raises:
-        TableError: The table has no such split, or a label that the model does not know.
-        InputError: One class only, or photographs that can't be read.
-    """
-    plan = plan or Plan()
-    part = table.part(plan.split)
-    (model,) = _measure([opened], part, truth(part, opened.contract), plan, progress)
-    return Evaluation(_setting([opened.contract], part, plan), model)
+    def rows(self) -> list[dict[str, str]]:
+        """One record for each photograph, in words: the rows of `predictions.csv`."""
+        full, small = self.full.predictions, self.small.predictions
+        labels, before, after = full.labels, full.positive.tolist(), small.positive.tolist()
+        return [
+            {
+                "image": row.image,
+                "label": row.label,
+                "positive": "yes" if labels[i] else "no",
+                "prob_float": f"{full.probabilities[i]:.6f}",
+                "prob_small": f"{small.probabilities[i]:.6f}",
+                "decision_float": full.decisions[i],
+                "decision_small": small.decisions[i],
+                "quality": full.quality[i],
+                "flip": _FLIPS.get((before[i], after[i]), ""),
+            }
+            for i, row in enumerate(full.table.rows)
+        ]
 
 
 def compare(
@@ -145,18 +161,15 @@ def compare(
     """
     plan = plan or Plan()
     _check_same_classes(full, small)
-    part = table.part(plan.split)
-    labels = truth(part, full.contract)
-    one, two = _measure([full, small], part, labels, plan, progress)
+    part = table.part_or_all(plan.split)
+    one, two = _measure((full, small), part, plan, progress)
     first, second = one.predictions, two.predictions
     return Comparison(
-        setting=_setting([full.contract, small.contract], part, plan),
+        setting=_setting(first, second, plan),
         full=one,
         small=two,
-        difference=metrics.auc_difference(labels, first.probabilities, second.probabilities),
+        difference=metrics.auc_difference(first.labels, first.probabilities, second.probabilities),
         agreement=metrics.agreement(first.positive, second.positive),
-        table=part,
-        labels=labels,
     )
 
 
@@ -168,12 +181,20 @@ def passes(comparison: Comparison, margin: float) -> bool:
     return comparison.difference.interval.low >= -margin
 
 
+def to_csv(rows: Sequence[dict[str, str]]) -> str:
+    """The text of `predictions.csv`."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
 def _measure(
-    bundles: Sequence[Bundle], table: Table, labels: Labels, plan: Plan, progress: Progress
+    bundles: Sequence[Bundle], table: Table, plan: Plan, progress: Progress
 ) -> list[Measured]:
-    metrics.check(labels)
     judges = [Diagnostician(opened, plan.threads) for opened in bundles]
-    predictions = predict(judges, table, progress)
+    predictions = predict_together(judges, table, progress)
     step = -(-len(table.rows) // _TIMED)
     paths = [table.path(row) for row in table.rows[::step]]
     speeds = timing.latencies(judges, [image.read(path) for path in paths], plan.runs, progress)
@@ -182,23 +203,21 @@ def _measure(
         starts.append(timing.cold_start(opened.path, paths[0], plan.threads))
         progress("cold start", done, len(bundles))
     parts = zip(bundles, predictions, speeds, starts, strict=True)
-    return [_measured(labels, *part) for part in parts]
+    return [_measured(*part) for part in parts]
 
 
 def _measured(
-    labels: Labels,
     opened: Bundle,
     predictions: Predictions,
     latency: timing.Latency,
     start: timing.ColdStart,
 ) -> Measured:
-    rule = opened.contract.decision
     return Measured(
         file=opened.path.name,
         sha256=opened.sha256,
-        chosen_for=rule.chosen_for,
+        chosen_for=opened.contract.decision.chosen_for,
         not_assessable=predictions.not_assessable,
-        figures=metrics.figures(labels, predictions.probabilities, rule.threshold),
+        figures=figures_of(predictions),
         sizes=_sizes(opened),
         latency=latency,
         start=start,
@@ -213,15 +232,13 @@ def _sizes(opened: Bundle) -> Sizes:
     return Sizes(len(opened.model), zipped, opened.path.stat().st_size)
 
 
-def _setting(contracts: Sequence[Contract], table: Table, plan: Plan) -> Setting:
-    trained = any(terms.provenance.made_up for terms in contracts)
-    steps = [word for word, so in (("trained", trained), ("measured", table.made_up)) if so]
+def _setting(full: Predictions, small: Predictions, plan: Plan) -> Setting:
     return Setting(
-        data=str(table.source),
+        data=str(full.table.source),
         split=plan.split,
-        licence=table.licences,
-        made_up=f"{' and '.join(steps)} on made-up photographs" if steps else "",
-        notice=contracts[0].notice,
+        licence=full.table.licences,
+        made_up=made_up(full, small),
+        notice=full.contract.notice,
         measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
         device=this_device(),
@@ -229,8 +246,7 @@ def _setting(contracts: Sequence[Contract], table: Table, plan: Plan) -> Setting
 
 
 def _check_same_classes(full: Bundle, small: Bundle) -> None:
-    ours, theirs = full.contract.labels, small.contract.labels
-    if ours != theirs:
+    if full.contract.labels != small.contract.labels:
         raise InputError(
             f"expected two bundles with the same classes: {full.path} has {_classes(full)}, "
             f"{small.path} has {_classes(small)}"
@@ -238,7 +254,5 @@ def _check_same_classes(full: Bundle, small: Bundle) -> None:
 
 
 def _classes(opened: Bundle) -> str:
-    names = (
-        f"{label.name}{' (positive)' if label.positive else ''}" for label in opened.contract.labels
-    )
-    return ", ".join(names)
+    labels = opened.contract.labels
+    return ", ".join(f"{x.name} (positive)" if x.positive else x.name for x in labels)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import reprlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,8 +139,16 @@ class Contract:
         return tuple(label.id for label in self.labels if label.positive)
 
     def to_json(self) -> str:
-        """The text of `contract.json`."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+        """The text of `contract.json`.
+
+        Raises:
+            BundleError: A figure is not a number, which no JSON can hold.
+        """
+        values = dataclasses.asdict(self)
+        try:
+            return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        except ValueError as error:
+            raise BundleError(f"a figure of the contract is not a number: {error}") from error
 
     def save(self, path: Path) -> None:
         """Write `contract.json`, whole or not at all."""
@@ -167,12 +176,14 @@ def parse(text: str, where: str = "contract.json") -> Contract:
     """
     try:
         data = json.loads(text)
+        # What can't be written again is refused: NaN, infinities, half characters.
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where} is not JSON: {error}") from error
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT or isinstance(found, bool):
         raise BundleError(
-            f"{where}: expected contract format {FORMAT}, found {found!r}. "
+            f"{where}: expected contract format {FORMAT}, found {reprlib.repr(found)}. "
             "Install the version of dermkit that wrote it, or make the bundle again."
         )
     contract = _build(Contract, data, where)
@@ -206,10 +217,10 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise BundleError(f"{where}: expected an object, found {type(value).__name__}")
         return {key: _value(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
-    if kind is float and type(value) in (int, float) and math.isfinite(value):
+    if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
-    if type(value) is not kind:
-        raise BundleError(f"{where}: expected {kind.__name__}, found {value!r}")
+    if kind is float or type(value) is not kind:
+        raise BundleError(f"{where}: expected {kind.__name__}, found {reprlib.repr(value)}")
     return value
 
 
@@ -244,7 +255,8 @@ def _check(contract: Contract, where: str) -> None:
         "decision.chosen_for is one of the thresholds": decision.chosen_for in decision.thresholds,
         "thresholds are probabilities": all(0 <= t <= 1 for t in decision.thresholds.values()),
         "uncertain_band is low, high within 0 to 1": 0 <= low <= high <= 1,
-        "model.file is a plain name": contract.model.file == Path(contract.model.file).name != "",
+        "model.file is a plain name": contract.model.file == Path(contract.model.file).name
+        and contract.model.file not in ("", ".."),
     }
     broken = [rule for rule, holds in rules.items() if not holds]
     if broken:

@@ -89,10 +89,11 @@ def _memory() -> int | None:
 
 
 def _system() -> str:
+    kernel = f"{platform.system()} {platform.release()}"
     try:
-        return f"{platform.freedesktop_os_release()['PRETTY_NAME']}, {platform.system()} {platform.release()}"
+        return f"{platform.freedesktop_os_release()['PRETTY_NAME']}, {kernel}"
     except (OSError, KeyError):
-        return f"{platform.system()} {platform.release()}"
+        return kernel
 
 
 def _text(path: Path) -> str:

@@ -68,6 +68,14 @@ def find(folder: Path) -> list[Path]:
 
 
 def _cut_off(data: bytes) -> bool:
-    # Some OpenCV versions fill the missing rows with grey and only warn, so the end marker (FFD9)
-    # must follow the last start of scan (FFDA); a thumbnail's own pair comes before both.
-    return data[:3] == b"\xff\xd8\xff" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    """Whether a JPEG lacks its end marker (FFD9); OpenCV may fill missing rows with grey.
+
+    The segments before the first scan (FFDA) are stepped over, since a thumbnail in them brings an
+    end marker of its own. What follows the end, such as a phone's short film, does not count.
+    """
+    if data[:3] != b"\xff\xd8\xff":
+        return False
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.find(b"\xff\xd9", at) < 0

@@ -52,6 +52,8 @@ class Classifier:
             raise BundleError(f"{self.runtime} can't run {contract.model.file}: {error}") from error
         self._input = self._interpreter.get_input_details()[0]
         self._scores = self._interpreter.get_output_details()[0]
+        for tensor in (self._input, self._scores):
+            _expect_numbers(tensor)
         self._to_input = _converter(self._input)
         expected = (1, contract.input.height, contract.input.width, 3)
         self._expect("input", self._input, expected)
@@ -101,6 +103,14 @@ def _runtime() -> tuple[Callable[..., Any], str]:
             continue
         return found.Interpreter, f"{distribution} {metadata.version(distribution)}"
     raise MissingError("no TFLite runtime is installed; run: pip install ai-edge-litert")
+
+
+def _expect_numbers(tensor: Any) -> None:
+    if tensor["dtype"] is not np.float32 and not tensor["quantization"][0]:
+        raise BundleError(
+            f"expected the tensor {tensor['name']} to be float32 or quantised, found "
+            f"{tensor['dtype'].__name__} without a scale"
+        )
 
 
 def _converter(tensor: Any) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:

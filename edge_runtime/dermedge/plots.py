@@ -12,7 +12,7 @@ import numpy as np
 
 from dermedge import metrics
 from dermedge.compare import Comparison, Measured
-from dermedge.predictions import flips
+from dermedge.summary import MINUS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Okabe & Ito 2008: told apart with every kind of colour vision, and in grey by their lightness.
 FULL, SMALL, NEGATIVE, POSITIVE = "#0072B2", "#D55E00", "#56A3D1", "#A0326E"
 _INK, _GREY, _LINE = "#1d2329", "#59636e", "#d5dae0"
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, and read by screen readers
     "text.parse_math": False,
     "font.size": 10.5,
@@ -34,7 +34,9 @@ _STYLE: dict[str, Any] = {
     "grid.linewidth": 0.6,
     "xtick.color": _GREY,
     "ytick.color": _GREY,
-    "legend.frameon": False,
+    "legend.facecolor": "white",
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
     "legend.fontsize": 10,
 }
 
@@ -45,14 +47,14 @@ def roc(found: Comparison) -> str:
         axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
         for name, colour, dash, model in _models(found):
             given = model.predictions.probabilities
-            false, true = metrics.roc(found.labels, given)
+            false, true = metrics.roc(model.predictions.labels, given)
             label = f"{name}, AUC {model.figures.auc.value:.3f}"
             axes.plot(false, true, color=colour, linewidth=2, linestyle=dash, label=label)
         for name, colour, _, model in _models(found):
             point = (1 - model.figures.specificity.value, model.figures.sensitivity.value)
             marker = "o" if name == "float" else "D"
             axes.plot(*point, marker, color=colour, markersize=8, markeredgecolor="white")
-        _unit(axes, "1 − specificity", "Sensitivity")  # noqa: RUF001
+        _unit(axes, f"1 {MINUS} specificity", "Sensitivity")
         axes.legend(loc="lower right")
     return svg()
 
@@ -60,14 +62,14 @@ def roc(found: Comparison) -> str:
 def scatter(found: Comparison) -> str:
     """Probability of the float model against that of the small one; flips are ringed."""
     first, second = (model.predictions for model in (found.full, found.small))
-    changed = np.array([bool(flip) for flip in flips(first, second)])
+    labels, changed = first.labels, first.positive != second.positive
     with _canvas(found, "Probability, float against small") as (axes, svg):
         axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
         axes.axvline(found.full.figures.threshold, color=FULL, linewidth=1)
         axes.axhline(found.small.figures.threshold, color=SMALL, linewidth=1)
         groups = (
-            ("negative", ~found.labels, NEGATIVE, "o"),
-            ("positive", found.labels, POSITIVE, "^"),
+            ("negative", ~labels, NEGATIVE, "o"),
+            ("positive", labels, POSITIVE, "^"),
         )
         for name, members, colour, marker in groups:
             x, y = first.probabilities[members], second.probabilities[members]
@@ -84,11 +86,12 @@ def scatter(found: Comparison) -> str:
 
 
 def reliability(found: Comparison) -> str:
-    """Observed share of positives against the probability, in bins of equal mass, with intervals."""
+    """Observed share of positives against probability, in bins of equal mass, with intervals."""
     with _canvas(found, "Reliability diagram of both models") as (axes, svg):
         axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
         for shift, (name, colour, dash, model) in zip((-0.004, 0.004), _models(found), strict=True):
-            bins = metrics.calibration_bins(found.labels, model.predictions.probabilities)
+            given = model.predictions
+            bins = metrics.calibration_bins(given.labels, given.probabilities)
             said = [b.probability + shift for b in bins]
             seen = [b.observed.value for b in bins]
             axes.vlines(
@@ -130,6 +133,7 @@ def latency(found: Comparison) -> str:
         axes.set_yticks([1, 0], ["float", "small"])
         axes.set_ylim(-0.6, 1.6)
         axes.set_xlim(left=0)
+        axes.locator_params(axis="x", nbins=6)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0, labelcolor=_INK, labelsize=11)
         axes.set_xlabel("Milliseconds from pixels to verdict")

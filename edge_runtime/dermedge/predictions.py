@@ -1,46 +1,53 @@
-"""Bundles and a labelled table -> what each bundle says of each photograph."""
+"""A model and a labelled table -> what the model says of each photograph."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dermedge import image
+from dermedge import image, metrics
 from dermedge.contract import Contract
 from dermedge.diagnose import Diagnosis, Diagnostician
 from dermedge.errors import ImageError, InputError, TableError
-from dermedge.metrics import Labels
+from dermedge.metrics import Figures, Labels
 from dermedge.progress import Progress, silent
 from dermedge.table import Table
 
-TO_NEGATIVE, TO_POSITIVE = "positive -> negative", "negative -> positive"
-COLUMNS = (
-    *("image", "label", "positive", "prob_float", "prob_small", "decision_float", "decision_small"),
-    *("quality", "flip"),
-)
 _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What one bundle says of the photographs of a table, in the table's order.
+    """What one model says of the photographs of a table, in the table's order.
 
     Attributes:
+        contract: The model's contract.
+        table: The photographs.
         probabilities: float64 (n,), calibrated, of the positive classes together.
-        positive: bool (n,), whether the probability reaches the bundle's own threshold.
-        decisions: The verdict that a user would see, in words.
-        quality: `ok`, or what is wrong with the photograph.
+        decisions: The verdicts that a user would see, in words; empty if nothing was decided.
+        quality: `ok`, or what is wrong with each photograph; empty if that was not judged.
     """
 
+    contract: Contract
+    table: Table
     probabilities: npt.NDArray[np.float64]
-    positive: Labels
-    decisions: tuple[str, ...]
-    quality: tuple[str, ...]
+    decisions: tuple[str, ...] = ()
+    quality: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> Labels:
+        """Whether each photograph is of a positive class, bool (n,)."""
+        return truth(self.table, self.contract)
+
+    @property
+    def positive(self) -> Labels:
+        """Whether each probability reaches the model's own frozen threshold, bool (n,)."""
+        return self.probabilities >= self.contract.decision.threshold
 
     @property
     def not_assessable(self) -> int:
@@ -49,7 +56,7 @@ class Predictions:
 
 
 def truth(table: Table, terms: Contract) -> Labels:
-    """bool (n,): whether each row's label is one of the contract's positive classes.
+    """Whether each row's label is one of the contract's positive classes, bool (n,).
 
     Raises:
         TableError: A label that the contract does not know.
@@ -58,13 +65,18 @@ def truth(table: Table, terms: Contract) -> Labels:
     unknown = sorted(set(table.classes) - set(positive))
     if unknown:
         raise TableError(
-            f"{table.source}: the model knows the classes {', '.join(positive)}; "
-            f"not among them: {', '.join(unknown)}. Rename them in the label column"
+            f"{table.source}: the model does not know the labels {', '.join(unknown)}; "
+            f"it knows {', '.join(positive)}. Rename them in the table"
         )
     return np.array([positive[row.label] for row in table.rows])
 
 
-def predict(
+def predict(diagnostician: Diagnostician, table: Table, progress: Progress = silent) -> Predictions:
+    """Judge every photograph of a table with one bundle; see `predict_together`."""
+    return predict_together([diagnostician], table, progress)[0]
+
+
+def predict_together(
     diagnosticians: Sequence[Diagnostician], table: Table, progress: Progress = silent
 ) -> tuple[Predictions, ...]:
     """Judge every photograph with every bundle; each file is read once.
@@ -73,9 +85,12 @@ def predict(
     measured on the same ones.
 
     Raises:
-        InputError: Photographs that can't be read, all of them counted and the first named.
+        TableError: A label that the bundles do not know.
+        InputError: One class only, or photographs that can't be read: the first of them are named.
     """
-    verdicts: list[list[Diagnosis]] = [[] for _ in diagnosticians]
+    for diagnostician in diagnosticians:  # before the long work, not after it
+        metrics.check(truth(table, diagnostician.contract))
+    found: list[list[Diagnosis]] = [[] for _ in diagnosticians]
     broken: list[str] = []
     for done, row in enumerate(table.rows, 1):
         try:
@@ -83,59 +98,60 @@ def predict(
         except ImageError as error:
             broken.append(str(error))
         else:
-            for diagnostician, seen in zip(diagnosticians, verdicts, strict=True):
-                seen.append(diagnostician.diagnose(photograph))
+            for diagnostician, diagnoses in zip(diagnosticians, found, strict=True):
+                diagnoses.append(diagnostician.diagnose(photograph))
         progress("judging photographs", done, len(table.rows))
     if broken:
-        more = [f"and {len(broken) - _SHOWN} more"] if len(broken) > _SHOWN else []
-        listed = "\n  ".join(broken[:_SHOWN] + more)
-        raise InputError(
-            f"{len(broken)} of {len(table.rows)} photographs can't be read; mend them, or take their "
-            f"rows out of {table.source}:\n  {listed}"
-        )
-    return tuple(_collect(d, seen) for d, seen in zip(diagnosticians, verdicts, strict=True))
+        raise InputError(_unreadable(table, broken))
+    pairs = zip(diagnosticians, found, strict=True)
+    return tuple(_collect(d.contract, table, diagnoses) for d, diagnoses in pairs)
 
 
-def flips(full: Predictions, small: Predictions) -> tuple[str, ...]:
-    """For each photograph `""`, or how the small model decides otherwise than the float one."""
-    words = {(True, False): TO_NEGATIVE, (False, True): TO_POSITIVE}
-    pairs = zip(full.positive.tolist(), small.positive.tolist(), strict=True)
-    return tuple(words.get(pair, "") for pair in pairs)
+def figures_of(predictions: Predictions) -> Figures:
+    """AUC, sensitivity, specificity and calibration at the contract's frozen threshold."""
+    threshold = predictions.contract.decision.threshold
+    return metrics.figures(predictions.labels, predictions.probabilities, threshold)
 
 
-def rows(
-    table: Table, labels: Labels, full: Predictions, small: Predictions
-) -> Iterator[dict[str, str]]:
-    """One record for each photograph, with the keys of `COLUMNS`."""
-    changes = flips(full, small)
-    for i, row in enumerate(table.rows):
-        yield {
-            "image": row.image,
-            "label": row.label,
-            "positive": "yes" if labels[i] else "no",
-            "prob_float": f"{full.probabilities[i]:.6f}",
-            "prob_small": f"{small.probabilities[i]:.6f}",
-            "decision_float": full.decisions[i],
-            "decision_small": small.decisions[i],
-            "quality": full.quality[i],
-            "flip": changes[i],
-        }
+def as_json(model: Path, split: str, predictions: Predictions, figures: Figures) -> dict[str, Any]:
+    """What `kit evaluate --json` prints of one model."""
+    terms, table = predictions.contract, predictions.table
+    return {
+        "model": str(model),
+        "data": str(table.source),
+        "split": split,
+        "made_up": made_up(predictions),
+        "chosen_for": terms.decision.chosen_for,
+        **asdict(figures),
+        "ece_bins": metrics.BINS,
+        "not_assessable": predictions.not_assessable,
+        "notice": terms.notice,
+    }
 
 
-def to_csv(records: Sequence[dict[str, str]]) -> str:
-    """The text of `predictions.csv`."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return stream.getvalue()
+def made_up(*models: Predictions) -> str:
+    """What was made up about figures from these predictions, in words; else empty."""
+    steps = {
+        "trained": any(p.contract.provenance.made_up for p in models),
+        "measured": any(p.table.made_up for p in models),
+    }
+    words = " and ".join(step for step, so in steps.items() if so)
+    return f"{words} on made-up photographs" if words else ""
 
 
-def _collect(diagnostician: Diagnostician, seen: Sequence[Diagnosis]) -> Predictions:
-    probabilities = np.array([d.probability for d in seen])
+def _collect(terms: Contract, table: Table, diagnoses: Sequence[Diagnosis]) -> Predictions:
     return Predictions(
-        probabilities=probabilities,
-        positive=probabilities >= diagnostician.contract.decision.threshold,
-        decisions=tuple(d.verdict.value for d in seen),
-        quality=tuple(d.quality.verdict for d in seen),
+        contract=terms,
+        table=table,
+        probabilities=np.array([d.probability for d in diagnoses]),
+        decisions=tuple(d.verdict.value for d in diagnoses),
+        quality=tuple(d.quality.verdict for d in diagnoses),
+    )
+
+
+def _unreadable(table: Table, broken: list[str]) -> str:
+    more = [f"and {len(broken) - _SHOWN} more"] if len(broken) > _SHOWN else []
+    return (
+        f"{len(broken)} of {len(table.rows)} photographs can't be read; mend them, or take their "
+        f"rows out of {table.source}:\n  " + "\n  ".join(broken[:_SHOWN] + more)
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-
-_LOADED = time.perf_counter()
-
 import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
+
+_LOADED = time.perf_counter()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dermedge import atomic, predictions, summary
-from dermedge.compare import Comparison, passes
+from dermedge import atomic, summary
+from dermedge.compare import TO_NEGATIVE, Comparison, passes, to_csv
 from dermedge.errors import MissingError
 
 PAGE, FIGURES, ROWS = "report.html", "compare.json", "predictions.csv"
@@ -49,10 +49,9 @@ def write(found: Comparison, folder: Path, margin: float | None = None) -> Path:
         MissingError: jinja2 or matplotlib is not installed.
         StorageError: The folder can't be written.
     """
-    records = _records(found)
     page = render(found, margin)
     atomic.write_text(folder / FIGURES, json.dumps(as_dict(found, margin), indent=2) + "\n")
-    atomic.write_text(folder / ROWS, predictions.to_csv(records))
+    atomic.write_text(folder / ROWS, to_csv(found.rows()))
     atomic.write_text(folder / PAGE, page)
     return folder / PAGE
 
@@ -73,21 +72,18 @@ def render(found: Comparison, margin: float | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    rows, flips = summary.comparison_rows(found), _flips(found)
     return pages.get_template("compare.html.j2").render(
         found=found,
         gate=None if margin is None else passes(found, margin),
         verdict=summary.verdict(found, margin),
-        tiles=_tiles(found),
-        rows=summary.comparison_rows(found),
+        tiles=_tiles(found, rows),
+        rows=rows,
         share=summary.interval(found.agreement.share),
         plots=_plots(found),
-        flips=[record for record in _records(found) if record["flip"]],
+        flips=flips,
+        lost=[row for row in flips if row["positive"] == "yes" and row["flip"] == TO_NEGATIVE],
     )
-
-
-def _records(found: Comparison) -> list[dict[str, str]]:
-    full, small = found.full.predictions, found.small.predictions
-    return list(predictions.rows(found.table, found.labels, full, small))
 
 
 def _plots(found: Comparison) -> list[dict[str, Any]]:
@@ -119,30 +115,30 @@ def _plots(found: Comparison) -> list[dict[str, Any]]:
     }
     return [
         # The element is ours, and matplotlib has escaped what it was given.
-        {"title": title, "caption": caption, "svg": Markup(draw(found))}  # noqa: S704
+        {"title": title, "caption": caption, "svg": Markup(draw(found))}
         for draw, (title, caption) in texts.items()
     ]
 
 
-def _tiles(found: Comparison) -> list[tuple[str, summary.Cell]]:
+def _flips(found: Comparison) -> list[dict[str, str]]:
+    """Photographs on which the decision changes, the positives that the small model loses first."""
+    changed = [row for row in found.rows() if row["flip"]]
+    return sorted(changed, key=lambda row: (row["positive"] != "yes", row["flip"] != TO_NEGATIVE))
+
+
+def _tiles(found: Comparison, rows: list[summary.Row]) -> list[tuple[str, summary.Cell]]:
     """The four figures that most readers come for."""
-    full, small, share = found.full, found.small, found.agreement.share
-    changed = found.agreement.to_negative + found.agreement.to_positive
-    runs = (m.latency.median_ms for m in (full, small))
-    sizes = (m.sizes.model / 1e6 for m in (full, small))
+    agreed = found.agreement
+    changed = f"{agreed.to_negative + agreed.to_positive} of {found.full.figures.n} differ"
+    named = {row.name: row for row in rows}
+
+    def ratio(name: str) -> summary.Cell:
+        full, small = named[name].cells
+        return summary.Cell(named[name].change.text, f"{full.text} to {small.text}")
+
     return [
-        ("AUC, small against float", summary.difference(found.difference)),
-        (
-            "Same decision",
-            summary.Cell(f"{share.value:.1%}", f"{changed} of {full.figures.n} differ"),
-        ),
-        ("Model file", _ratio(*sizes, "MB", 2)),
-        ("Latency", _ratio(*runs, "ms", 1)),
+        ("AUC, small against float", named["AUC"].change),
+        ("Same decision", summary.Cell(f"{agreed.share.value:.1%}", changed)),
+        ("Model file", ratio("Model file")),
+        ("Latency", ratio("Latency, median")),
     ]
-
-
-def _ratio(full: float, small: float, unit: str, digits: int) -> summary.Cell:
-    return summary.Cell(
-        f"× {small / full:.2f}",  # noqa: RUF001
-        f"{full:.{digits}f} to {small:.{digits}f} {unit}",
-    )

@@ -1,14 +1,17 @@
-"""Measured figures -> rows of text for people: the table on the terminal and on the page."""
+"""Measured figures -> rows of text for people, on the terminal and on the page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dermedge.compare import Comparison, Measured, passes
 from dermedge.metrics import BINS, Difference, Figures, Interval
 
-MINUS, DASH = "\u2212", "\u2013"  # noqa: RUF001 (typographic on purpose)
+if TYPE_CHECKING:
+    from dermedge.compare import Comparison, Measured
+
+MINUS, TIMES = "\u2212", "\u00d7"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,9 @@ class Cell:
 
     text: str
     note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.note})" if self.note else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +34,17 @@ class Row:
     change: Cell = Cell("")
 
 
-def interval(figure: Interval, digits: int = 3) -> Cell:
-    """A figure with its 95 % interval."""
-    low, high = (signed(bound, digits, "") for bound in (figure.low, figure.high))
-    return Cell(signed(figure.value, digits, ""), f"{low} to {high}")
-
-
 def signed(value: float, digits: int = 3, plus: str = "+") -> str:
     """A number with a typographic minus; what rounds to zero has no sign."""
     text = f"{abs(value):.{digits}f}"
-    zero = float(text) == 0
-    return text if zero else f"{MINUS if value < 0 else plus}{text}"
+    if float(text) == 0:
+        return text
+    return f"{MINUS if value < 0 else plus}{text}"
+
+
+def interval(figure: Interval) -> Cell:
+    """A share or an AUC with its 95 % interval."""
+    return Cell(f"{figure.value:.3f}", f"{figure.low:.3f} to {figure.high:.3f}")
 
 
 def difference(found: Difference) -> Cell:
@@ -50,100 +56,116 @@ def difference(found: Difference) -> Cell:
     return Cell(signed(bounds.value), note)
 
 
-def figure_rows(models: Sequence[Figures]) -> list[Row]:
-    """Discrimination and calibration of one model or of a float and a small one."""
-    picks: list[tuple[str, Callable[[Figures], Cell]]] = [
-        ("Area under the ROC curve (AUC)", lambda f: interval(f.auc)),
-        ("Sensitivity at the threshold", lambda f: interval(f.sensitivity)),
-        ("Specificity at the threshold", lambda f: interval(f.specificity)),
-        ("Balanced accuracy", lambda f: Cell(f"{f.balanced_accuracy:.3f}")),
-        (f"Calibration error (ECE, {BINS} bins)", lambda f: Cell(f"{f.ece:.3f}")),
-        ("Brier score", lambda f: Cell(f"{f.brier:.3f}")),
-    ]
-    return [_row(name, models, pick, _delta) for name, pick in picks]
+def size(count: float) -> str:
+    """Bytes in kB or MB (powers of 1000)."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
-def cost_rows(models: Sequence[Measured]) -> list[Row]:
-    """Threshold, sizes, speed and memory of one model or of a float and a small one."""
-    limit = _row("Threshold", models, lambda m: Cell(f"{m.figures.threshold:.3f}", m.chosen_for))
-    picks: list[tuple[str, Callable[[Measured], float | None], str, int]] = [
-        ("Model file", lambda m: m.sizes.model / 1e6, "MB", 2),
-        ("Model file, zipped", lambda m: m.sizes.zipped / 1e6, "MB", 2),
-        ("Bundle file", lambda m: m.sizes.bundle / 1e6, "MB", 2),
-        ("Latency, median", lambda m: m.latency.median_ms, "ms", 1),
-        ("Latency, 95th percentile", lambda m: m.latency.p95_ms, "ms", 1),
-        ("Cold start to verdict", lambda m: m.start.seconds, "s", 2),
-        ("Peak memory", lambda m: m.start.peak_mib, "MiB", 0),
+def figures_table(figures: Figures) -> str:
+    """The figures of one model, as aligned plain text."""
+    count = f"{figures.positives} positive"
+    rows = [
+        Row("Photographs", (Cell(str(figures.n), count),)),
+        Row("Threshold", (Cell(f"{figures.threshold:.3f}"),)),
+        *_figure_rows([figures]),
     ]
-    return [limit, *(_cost(models, *pick) for pick in picks)]
+    return _text([[row.name, *map(str, row.cells)] for row in rows])
+
+
+def comparison_table(found: Comparison) -> str:
+    """Every figure of both models, as aligned plain text."""
+    head = ["", "float", "small", "small against float"]
+    rows = comparison_rows(found)
+    agreed = found.agreement
+    flips = f"{agreed.to_negative} to negative, {agreed.to_positive} to positive"
+    body = [[row.name, *map(str, row.cells), str(row.change)] for row in rows]
+    return _text(
+        [
+            head,
+            *body,
+            ["Same decision", "", "", str(interval(agreed.share))],
+            ["Flips", "", "", flips],
+        ]
+    )
 
 
 def comparison_rows(found: Comparison) -> list[Row]:
-    """Every row of a comparison."""
+    """Every row of a comparison: what the models are worth, then what they cost."""
     models = (found.full, found.small)
-    first, *rest = figure_rows([m.figures for m in models])
-    return [Row(first.name, first.cells, difference(found.difference)), *rest, *cost_rows(models)]
-
-
-def figures_table(names: Sequence[str], rows: Sequence[Row]) -> str:
-    """Aligned plain text, a column for each model and one for the change if there are two."""
-    head = ["", *names, *(["small against float"] if len(names) > 1 else [])]
-    body = [[row.name, *map(_plain, row.cells[: len(names)]), _plain(row.change)] for row in rows]
-    lines = [head, *(line[: len(head)] for line in body)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    first, *rest = _figure_rows([m.figures for m in models])
+    limits = tuple(Cell(f"{m.figures.threshold:.3f}", m.chosen_for) for m in models)
+    return [
+        Row(first.name, first.cells, difference(found.difference)),
+        *rest,
+        Row("Threshold, frozen", limits),
+        *_cost_rows(models),
+    ]
 
 
 def verdict(found: Comparison, margin: float | None) -> str:
     """May the small model stand in for the float one: one sentence, in plain words."""
     bounds = found.difference.interval
-    low = f"lower 95 % bound {signed(bounds.low)}"
     if margin is None:
         return (
-            f"No margin was asked for: the small model's AUC differs by {signed(bounds.value)} "
-            f"from the float model's (95 % interval {signed(bounds.low)} to {signed(bounds.high)})."
+            f"No margin was asked for. The small model's AUC differs from the float model's by "
+            f"{signed(bounds.value)} (95 % interval {signed(bounds.low)} to {signed(bounds.high)})."
         )
-    if passes(found, margin):
+    low = f"lower 95 % bound of the difference: {signed(bounds.low)}"
+    if bounds.low >= -margin:
         return (
-            f"The small model may stand in for the float model: its AUC is not lower by more than "
+            "The small model may stand in for the float model: its AUC is lower by no more than "
             f"the margin of {margin:g} ({low})."
         )
     return (
-        f"The small model may not stand in for the float model: its AUC could be lower by more than "
+        "The small model may not stand in for the float model: its AUC may be lower by more than "
         f"the margin of {margin:g} ({low})."
     )
 
 
-def _plain(cell: Cell) -> str:
-    return f"{cell.text} ({cell.note})" if cell.note else cell.text
+def _figure_rows(models: Sequence[Figures]) -> list[Row]:
+    def row(name: str, cells: Sequence[Cell], values: Sequence[float]) -> Row:
+        change = Cell(signed(values[1] - values[0])) if len(values) > 1 else Cell("")
+        return Row(name, tuple(cells), change)
+
+    def with_interval(name: str, pick: Callable[[Figures], Interval]) -> Row:
+        found = [pick(m) for m in models]
+        return row(name, [interval(f) for f in found], [f.value for f in found])
+
+    def plain(name: str, pick: Callable[[Figures], float]) -> Row:
+        found = [pick(m) for m in models]
+        return row(name, [Cell(f"{f:.3f}") for f in found], found)
+
+    return [
+        with_interval("AUC", lambda m: m.auc),
+        with_interval("Sensitivity", lambda m: m.sensitivity),
+        with_interval("Specificity", lambda m: m.specificity),
+        plain("Balanced accuracy", lambda m: m.balanced_accuracy),
+        plain(f"Calibration error ({BINS} bins)", lambda m: m.ece),
+        plain("Brier score", lambda m: m.brier),
+    ]
 
 
-def _row(
-    name: str, models: Sequence, pick: Callable[..., Cell], change: Callable | None = None
-) -> Row:
-    cells = tuple(pick(model) for model in models)
-    return Row(name, cells, change(*cells) if change and len(cells) == 2 else Cell(""))
+def _cost_rows(models: tuple[Measured, Measured]) -> list[Row]:
+    def row(
+        name: str, pick: Callable[[Measured], float | None], show: Callable[[float], str]
+    ) -> Row:
+        full, small = (pick(m) for m in models)
+        cells = tuple(Cell("unknown" if v is None else show(v)) for v in (full, small))
+        ratio = f"{TIMES} {small / full:.2f}" if full and small is not None else ""
+        return Row(name, cells, Cell(ratio))
+
+    return [
+        row("Model file", lambda m: m.sizes.model, size),
+        row("Model file, zipped", lambda m: m.sizes.zipped, size),
+        row("Bundle file", lambda m: m.sizes.bundle, size),
+        row("Latency, median", lambda m: m.latency.median_ms, "{:.1f} ms".format),
+        row("Latency, 95th percentile", lambda m: m.latency.p95_ms, "{:.1f} ms".format),
+        row("Cold start to verdict", lambda m: m.start.seconds, "{:.2f} s".format),
+        row("Peak memory", lambda m: m.start.peak_mib, "{:.0f} MiB".format),
+    ]
 
 
-def _delta(full: Cell, small: Cell) -> Cell:
-    # Of the rounded figures, so that the row adds up for whoever checks it.
-    return Cell(signed(_number(small.text) - _number(full.text)))
-
-
-def _number(text: str) -> float:
-    return float(text.replace(MINUS, "-"))
-
-
-def _cost(
-    models: Sequence[Measured],
-    name: str,
-    pick: Callable[[Measured], float | None],
-    unit: str,
-    digits: int,
-) -> Row:
-    values = [pick(model) for model in models]
-    cells = tuple(Cell("unknown" if v is None else f"{v:.{digits}f} {unit}") for v in values)
-    full, small = values[0], values[-1]
-    if len(values) < 2 or not full or small is None:
-        return Row(name, cells)
-    return Row(name, cells, Cell(f"× {small / full:.2f}"))  # noqa: RUF001
+def _text(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ("  ".join(map(str.ljust, line, widths)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)

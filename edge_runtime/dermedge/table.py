@@ -95,11 +95,12 @@ def read(source: Path, images: Path | None = None) -> Table:
             or a path outside the folder.
     """
     if source.is_file():
-        table = _read_csv(source, images or source.parent)
+        table = Table(source, images or source.parent, read_rows(source))
     elif (source / RUN_TABLE).is_file():
-        table = _read_csv(source / RUN_TABLE, images or _images_of_run(source))
+        path = source / RUN_TABLE
+        table = Table(path, images or _images_of_run(source), read_rows(path))
     elif (source / TABLE).is_file():
-        table = _read_csv(source / TABLE, images or source)
+        table = Table(source / TABLE, images or source, read_rows(source / TABLE))
     elif source.is_dir():
         table = _read_class_folders(source)
     else:
@@ -139,7 +140,12 @@ def check_splits(table: Table, noun: str) -> None:
         )
 
 
-def _read_csv(path: Path, root: Path) -> Table:
+def read_rows(path: Path) -> tuple[Row, ...]:
+    """The rows of one CSV file as they stand, unchecked.
+
+    Raises:
+        TableError: Not a CSV file in UTF-8, or without image and label.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -149,11 +155,15 @@ def _read_csv(path: Path, root: Path) -> Table:
                 raise TableError(
                     f"{path}: column {' and '.join(missing)} is missing; found: {', '.join(columns)}"
                 )
+            twice = sorted(name for name, n in Counter(columns).items() if n > 1)
+            if twice:
+                raise TableError(f"{path}: more than one column for {', '.join(twice)}")
             reader.fieldnames = columns
-            rows = tuple(_row(record) for record in reader)
+            return tuple(_row(record) for record in reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{path} is not a CSV table in UTF-8: {error}") from error
-    return Table(path, root, rows)
+    except OSError as error:
+        raise TableError(f"{path} can't be read: {error.strerror or error}") from error
 
 
 def _row(record: dict[str, str | None]) -> Row:
@@ -176,7 +186,10 @@ def _read_class_folders(folder: Path) -> Table:
 
 
 def _images_of_run(run: Path) -> Path:
-    root = Path((run / RUN_IMAGES).read_text(encoding="utf-8").strip())
+    try:
+        root = Path((run / RUN_IMAGES).read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"{run} does not say where its photographs lie: {error}") from error
     if not root.is_dir():
         raise TableError(f"the photographs of {run} lay in {root}: not there. Give their folder anew")
     return root
@@ -188,7 +201,8 @@ def _check_rows(table: Table) -> None:
     blank = [f"row {i}" for i, row in enumerate(table.rows, 2) if not (row.image and row.label)]
     if blank:
         raise TableError(f"{table.source}: image or label is empty: {_some(blank)}")
-    twice = [name for name, n in Counter(row.image for row in table.rows).items() if n > 1]
+    files = Counter(os.path.normpath(row.image) for row in table.rows)
+    twice = [name for name, n in files.items() if n > 1]
     if twice:
         raise TableError(f"{table.source}: duplicate rows for {_some(twice)}; keep one of each")
     if len(table.classes) < 2:
@@ -210,8 +224,8 @@ def _check_paths(table: Table) -> None:
 
 
 def _inside(image: str) -> bool:
-    path = PurePosixPath(image)
-    return not path.is_absolute() and not os.path.normpath(image).startswith("..")
+    path = PurePosixPath(os.path.normpath(image))
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _some(names: Sequence[str]) -> str:

@@ -76,7 +76,7 @@ def train(
       kit train photos/ --out runs/first
       kit train photos/ --out runs/first --weights resnet50.npz --resplit
     """
-    _need_tensorflow()
+    need_tensorflow()
     from dermedge import progress
 
     from dermtrain.history import History
@@ -103,7 +103,12 @@ def train(
         )
 
 
-def _need_tensorflow() -> None:
+def need_tensorflow() -> None:
+    """Say what to install when the training extra is missing.
+
+    Raises:
+        MissingError: It is.
+    """
     from importlib.util import find_spec
 
     if not all(find_spec(name) for name in ("tensorflow", "tf_keras", "sklearn")):

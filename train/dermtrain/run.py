@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +48,24 @@ class Run:
             raise BundleError(f"{path} lacks {', '.join(filled.random[:3])}; train again")
         return model
 
-    def table(self, images: Path | None = None) -> Table:
-        """The run's own photographs and split; `images` if they have moved."""
-        return tables.read(self.folder, images)
+    def table(self, data: Path | None = None, images: Path | None = None) -> Table:
+        """The run's own photographs and split, or other ones.
+
+        Args:
+            data: Another table. Photographs that the run knows keep the run's split, so that none
+                of its test is learnt from; the others keep their own, or are for training.
+            images: Folder of the photographs, if they have moved.
+        """
+        if data is None:
+            return tables.read(self.folder, images)
+        known = {row.image: row.split for row in tables.read_rows(self.folder / tables.RUN_TABLE)}
+        table = tables.read(data, images)
+        own = (row.split if row.split in tables.SPLITS else "train" for row in table.rows)
+        rows = tuple(
+            replace(row, split=known.get(row.image, other))
+            for row, other in zip(table.rows, own, strict=True)
+        )
+        return replace(table, rows=rows)
 
 
 def open_run(folder: Path) -> Run:

@@ -1,0 +1,61 @@
+"""The model card that travels in every bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dermedge.contract import Contract
+
+
+def write(terms: Contract, title: str) -> str:
+    """A short model card in Markdown (Mitchell et al. 2019): what it is, for what, how well."""
+    origin, rule = terms.provenance, terms.decision
+    made_up = "\n\n**All of its data are made-up pictures: no figure here says anything about skin.**"
+    positive = ", ".join(label.name for label in terms.labels if label.positive)
+    lines = [
+        f"# {title}",
+        "",
+        f"**{terms.notice}**{made_up if origin.made_up else ''}",
+        "",
+        "## Model",
+        f"- input: {terms.input.width} x {terms.input.height} pixels, RGB, 0 to 255, "
+        f"resized by `{terms.input.resize}` ({terms.input.interpolation})",
+        f"- classes: {', '.join(label.name for label in terms.labels)}; positive: {positive}",
+        f"- made with: {', '.join(f'{name} {version}' for name, version in origin.versions.items())}",
+        "",
+        "## Intended use",
+        "Research on photographs like those it has learnt from. Not for diagnosis, not for skin or "
+        "cameras that it has never seen; its figures do not carry over to them.",
+        "",
+        "## Data",
+        f"- {origin.data} (licence: {origin.licence}); recipe {origin.recipe}, seed {origin.seed}",
+        f"- split: {origin.split}",
+        "- skin tone, age and sex: not evaluated",
+        "",
+        "## Decision",
+        f"- refer at a probability of {rule.threshold:.4f} and above, chosen on validation for "
+        f"{rule.chosen_for}",
+        f"- uncertain between {rule.uncertain_band[0]:.4f} and {rule.uncertain_band[1]:.4f}",
+        f"- temperature {terms.calibration.temperature:.3f}",
+        "",
+        "## Figures",
+        *_figures(origin.metrics),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _figures(measured: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for split in ("val", "test"):
+        if split in measured:
+            found = measured[split]
+            auc = found["auc"]
+            lines.append(
+                f"- {split} (n = {found['n']}, {found['positives']} positive): AUC {auc['value']:.3f} "
+                f"({auc['low']:.3f} to {auc['high']:.3f}), "
+                f"sensitivity {found['sensitivity']['value']:.3f}, "
+                f"specificity {found['specificity']['value']:.3f}, ECE {found['ece']:.3f}"
+            )
+    return lines

@@ -1,0 +1,55 @@
+"""Keras -> .tflite with batch 1: the only caller of the converter."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+def to_float(model: keras.Model) -> bytes:
+    """A float32 .tflite of a model's first output: float32 pixels in, float32 logits out."""
+    return _converter(model).convert()
+
+
+def to_int8(model: keras.Model) -> bytes:
+    """An int8 .tflite of a quantization-aware model's first output: uint8 pixels in, float32 out.
+
+    The ranges are those that training has seen; only the average of the class-activation map stays
+    in float.
+    """
+    converter = _converter(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = tf.uint8
+    with _quiet():
+        return converter.convert()
+
+
+def _converter(model: keras.Model) -> tf.lite.TFLiteConverter:
+    """Batch 1 stands in the graph itself: LiteRT in a browser refuses an open batch dimension."""
+    several = len(model.outputs) > 1
+
+    @tf.function
+    def run(pixels: tf.Tensor) -> tf.Tensor:
+        outputs = model(pixels, training=False)
+        return outputs[0] if several else outputs
+
+    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="pixels")
+    return tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function(spec)], model)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converter's C++ remarks, written straight to file descriptor 2, off the terminal."""
+    with tempfile.TemporaryFile() as sink:
+        kept = os.dup(2)
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
