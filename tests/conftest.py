@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from dermedge import bundle, contract
 
 HERE = Path(__file__).parent
@@ -22,17 +23,18 @@ def real_data() -> Path:
     return folder
 
 
-def terms(**changes: object) -> contract.Contract:
+@pytest.fixture(scope="session")
+def terms() -> contract.Contract:
     """The contract of the tiny models in tests/fixtures."""
-    values: dict = {
-        "model": contract.Model("model.tflite", "0" * 64, "tflite"),
-        "input": contract.Input(48, 48),
-        "labels": (contract.Label(0, "benign", False), contract.Label(1, "malignant", True)),
-        "outputs": (contract.Output("logits"),),
-        "calibration": contract.Calibration(1.5),
-        "decision": contract.Decision({"sensitivity>=0.90": 0.4}, "sensitivity>=0.90", (0.38, 0.42)),
-        "quality": contract.QualityLimits(),
-        "provenance": contract.Provenance(
+    return contract.Contract(
+        model=contract.Model("model.tflite", "0" * 64, "tflite"),
+        input=contract.Input(48, 48),
+        labels=(contract.Label(0, "benign", False), contract.Label(1, "malignant", True)),
+        outputs=(contract.Output("logits"),),
+        calibration=contract.Calibration(1.5),
+        decision=contract.Decision({"sensitivity>=0.90": 0.4}, "sensitivity>=0.90", (0.38, 0.42)),
+        quality=contract.QualityLimits(),
+        provenance=contract.Provenance(
             data="random pixels",
             licence="CC0-1.0",
             made_up=True,
@@ -42,17 +44,18 @@ def terms(**changes: object) -> contract.Contract:
             versions={},
             metrics={},
         ),
-    }
-    return contract.Contract(**{**values, **changes})
+    )
 
 
 @pytest.fixture(scope="session")
-def tiny_bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def tiny_bundles(
+    tmp_path_factory: pytest.TempPathFactory, terms: contract.Contract
+) -> tuple[Path, Path]:
     """float.kit and small.kit of the tiny model."""
     folder = tmp_path_factory.mktemp("bundles")
     for name, model in (("float", "tiny_float"), ("small", "tiny_int8")):
         data = (HERE / "fixtures" / f"{model}.tflite").read_bytes()
-        bundle.pack(folder / f"{name}.kit", terms(), data, "# Tiny\n\nmade-up\n")
+        bundle.pack(folder / f"{name}.kit", terms, data, "# Tiny\n\nmade-up\n")
     return folder / "float.kit", folder / "small.kit"
 
 

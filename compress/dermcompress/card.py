@@ -11,7 +11,9 @@ from dermedge.contract import Contract
 def write(terms: Contract, title: str) -> str:
     """A short model card in Markdown (Mitchell et al. 2019): what it is, for what, how well."""
     origin, rule = terms.provenance, terms.decision
-    made_up = "\n\n**All of its data are made-up pictures: no figure here says anything about skin.**"
+    made_up = (
+        "\n\n**All of its data are made-up pictures: no figure here says anything about skin.**"
+    )
     positive = ", ".join(label.name for label in terms.labels if label.positive)
     lines = [
         f"# {title}",
@@ -22,7 +24,7 @@ def write(terms: Contract, title: str) -> str:
         f"- input: {terms.input.width} x {terms.input.height} pixels, RGB, 0 to 255, "
         f"resized by `{terms.input.resize}` ({terms.input.interpolation})",
         f"- classes: {', '.join(label.name for label in terms.labels)}; positive: {positive}",
-        f"- made with: {', '.join(f'{name} {version}' for name, version in origin.versions.items())}",
+        f"- made with: {', '.join(f'{name} {v}' for name, v in origin.versions.items())}",
         "",
         "## Intended use",
         "Research on photographs like those it has learnt from. Not for diagnosis, not for skin or "
@@ -53,8 +55,8 @@ def _figures(measured: Mapping[str, Any]) -> list[str]:
             found = measured[split]
             auc = found["auc"]
             lines.append(
-                f"- {split} (n = {found['n']}, {found['positives']} positive): AUC {auc['value']:.3f} "
-                f"({auc['low']:.3f} to {auc['high']:.3f}), "
+                f"- {split} (n = {found['n']}, {found['positives']} positive): "
+                f"AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}), "
                 f"sensitivity {found['sensitivity']['value']:.3f}, "
                 f"specificity {found['specificity']['value']:.3f}, ECE {found['ece']:.3f}"
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from dermedge.options import Images, Json
 
 
@@ -40,9 +41,9 @@ def compress(
     from dermtrain.cli import need_tensorflow
 
     need_tensorflow()
+    from dermcompress import line, steps
+    from dermcompress import recipe as recipes
     from dermedge import progress
-
-    from dermcompress import line, recipe as recipes, steps
 
     job = line.Job(run, out or run / "bundles", recipes.load(recipe), seed, data, images)
     print(steps.HEADER, file=sys.stderr, flush=True)

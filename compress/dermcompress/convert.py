@@ -33,13 +33,13 @@ def _converter(model: keras.Model) -> tf.lite.TFLiteConverter:
     """Batch 1 stands in the graph itself: LiteRT in a browser refuses an open batch dimension."""
     several = len(model.outputs) > 1
 
-    @tf.function
     def run(pixels: tf.Tensor) -> tf.Tensor:
         outputs = model(pixels, training=False)
         return outputs[0] if several else outputs
 
     spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="pixels")
-    return tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function(spec)], model)
+    concrete = tf.function(run).get_concrete_function(spec)
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
 
 
 @contextmanager

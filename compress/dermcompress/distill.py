@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
+
 from dermedge.progress import Progress, silent
 from dermtrain import backbone
 from dermtrain.features import BATCH, mirror
@@ -29,10 +30,13 @@ class Lesson:
     logits: npt.NDArray[np.float32]
     pooled: npt.NDArray[np.float32]
 
-    def take(self, view: int, rows: npt.NDArray[np.int64]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Pixels (float32), the teacher's logits and its pooled features for one view of some rows."""
+    def take(
+        self, view: int, rows: npt.NDArray[np.int64]
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Pixels (float32), the teacher's logits and pooled features for one view of some rows."""
         pixels = mirror(self.pixels[rows], view).astype(np.float32)
-        return tf.constant(pixels), *map(tf.constant, (self.logits[view, rows], self.pooled[view, rows]))
+        logits, pooled = self.logits[view, rows], self.pooled[view, rows]
+        return tf.constant(pixels), tf.constant(logits), tf.constant(pooled)
 
 
 def lesson(
@@ -48,7 +52,9 @@ def lesson(
             batch = mirror(pixels[start : start + BATCH], view).astype(np.float32)
             for answer, part in zip(answers, run(tf.constant(batch)), strict=True):
                 answer.append(part.numpy())
-            progress("asking the teacher", view * len(pixels) + start + len(batch), views * len(pixels))
+            progress(
+                "asking the teacher", view * len(pixels) + start + len(batch), views * len(pixels)
+            )
     logits, features = (np.concatenate(a).reshape(views, len(pixels), -1) for a in answers)
     return Lesson(pixels, logits, features)
 

@@ -1,4 +1,4 @@
-"""`kit compress`: run folder -> slim -> distil -> sparsify -> quantize -> convert -> calibrate -> bundles."""
+"""`kit compress`: run -> slim -> distil -> sparsify -> quantize -> calibrate -> bundles."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import tf_keras as keras
+
+from dermcompress import card, convert, slimnet, steps
+from dermcompress.distill import Lesson, lesson, mimic
+from dermcompress.fold import Conv, fold
+from dermcompress.quantize import quantize_aware
+from dermcompress.recipe import CompressRecipe
+from dermcompress.slim import slim
+from dermcompress.sparsify import sparsify
 from dermedge import atomic, bundle, metrics
 from dermedge.contract import Contract
 from dermedge.decide import positive_probability
@@ -22,16 +30,8 @@ from dermedge.progress import Progress, silent
 from dermtrain import run as runs
 from dermtrain import weights
 from dermtrain.calibrate import calibrate
-from dermtrain.dataset import Pixels, prepare_table, targets
+from dermtrain.dataset import prepare_table, targets
 from dermtrain.truth import Truth
-
-from dermcompress import card, convert, slimnet, steps
-from dermcompress.distill import Lesson, lesson, mimic
-from dermcompress.fold import Conv, fold
-from dermcompress.quantize import quantize_aware
-from dermcompress.recipe import CompressRecipe
-from dermcompress.slim import slim
-from dermcompress.sparsify import sparsify
 
 FLOAT, SMALL, STEPS = "float.kit", "small.kit", "steps.json"
 
@@ -84,7 +84,9 @@ class _Line:
         names = tuple(label.name for label in self.contract.labels)
         self.truth = Truth(targets(table, names), self.contract.positive)
         if len(self.rows("train")) < self.recipe.batch:
-            raise InputError(f"{table.source}: fewer training photographs than a batch of the recipe")
+            raise InputError(
+                f"{table.source}: fewer training photographs than a batch of the recipe"
+            )
         self.judge = steps.Judge(
             pixels=self.rows("val"),
             truth=self.truth.of(self.pixels.rows("val")),
@@ -171,7 +173,7 @@ class _Line:
         mimic(net, lesson, epochs, recipe.learning_rate, recipe.batch, seed, stage, self.progress)
 
     def score(self, model: bytes, split: str) -> npt.NDArray[np.float32]:
-        """Logits of a .tflite on one split, float32 (rows, classes), in the device's own runtime."""
+        """Logits of a .tflite on one split, float32 (rows, classes), in the device's runtime."""
         classifier = Classifier(model, self.contract)
         return np.stack([classifier.scores(pixels[None]) for pixels in self.rows(split)])
 

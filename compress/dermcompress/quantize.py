@@ -7,9 +7,9 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
-from dermtrain import backbone
 
 from dermcompress.slimnet import POOLED
+from dermtrain import backbone
 
 # The averages stay in float: the mean of many int8 values of the class-activation map is finer than
 # one int8 value, so that the ranking does not collapse to 256 steps.

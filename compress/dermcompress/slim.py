@@ -1,8 +1,8 @@
-"""Structured pruning: whole channels leave the bottlenecks, the rest is reconstructed, block by block.
+"""Structured pruning: whole channels leave the bottlenecks, the rest is reconstructed.
 
-He, Zhang, Sun 2017 and ThiNet (Luo et al. 2017): after a layer's channels are chosen, its consumer is
-solved by least squares so that it gives the full model's pre-activations from the kept channels, on
-the slim net's own inputs. The residual stream keeps its width.
+He, Zhang, Sun 2017 and ThiNet (Luo et al. 2017): block by block, after a layer's channels are
+chosen, its consumer is solved by least squares so that it gives the full model's pre-activations
+from the kept channels, on the slim net's own inputs. The residual stream keeps its width.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from dermedge.progress import Progress, silent
 
 from dermcompress.fold import Conv
 from dermcompress.reconstruct import choose, solve
 from dermcompress.slimnet import Block, blocks
+from dermedge.progress import Progress, silent
 
 _BATCH = 16
 _POSITIONS = 48  # sampled in each photograph's map: neighbours tell the solver little new
@@ -98,7 +98,6 @@ def _slim_block(
 
 def _stem(pixels: npt.NDArray[np.uint8], convs: Mapping[str, Conv]) -> Maps:
     """From the pixels to the first bottleneck, as in the net: normalise, conv1, max pooling."""
-
     normalise, conv1 = convs["normalise"], convs["conv1_conv"]
 
     def stem(x: tf.Tensor) -> tf.Tensor:
@@ -115,7 +114,7 @@ def _run(maps: Maps, conv: Conv, stride: int = 1, relu: bool = False) -> Maps:
     """One convolution over all maps."""
 
     def run(x: tf.Tensor) -> tf.Tensor:
-        y = tf.nn.bias_add(tf.nn.conv2d(x, conv.kernel, stride, "SAME"), conv.bias)
+        y = tf.nn.conv2d(x, conv.kernel, stride, "SAME") + conv.bias
         return tf.nn.relu(y) if relu else y
 
     return _map(maps, run)
@@ -143,7 +142,7 @@ def _relu(maps: Maps) -> Maps:
 
 
 def _points(shape: tuple[int, ...], random: np.random.Generator) -> tuple[npt.NDArray, ...]:
-    """Sampled positions as index arrays (photograph, row, column), each (photographs * positions,)."""
+    """Sampled positions: index arrays (photograph, row, column) of one length."""
     photographs, height, width, _ = shape
     count = photographs * _POSITIONS
     photograph = np.repeat(np.arange(photographs), _POSITIONS)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import tf_keras as keras
-from dermtrain import backbone
 
 from dermcompress.fold import Conv
+from dermtrain import backbone
 
 POOLED = "pooled"
 _BLOCKS = {"conv2": 3, "conv3": 4, "conv4": 6, "conv5": 3}
@@ -96,9 +96,8 @@ def _conv(
     activation: str = "linear",
     padding: str = "same",
 ):
-    # The activation stands inside the layer: TFMOT leaves a Conv2D that a ReLU layer follows in float.
+    # The activation stands inside the layer: TFMOT leaves a Conv2D in float that a ReLU layer
+    # follows without batch normalisation between them.
     h, w, _, channels = convs[name].kernel.shape
-    layer = keras.layers.Conv2D(
-        channels, (h, w), stride, padding, activation=activation, name=name
-    )
+    layer = keras.layers.Conv2D(channels, (h, w), stride, padding, activation=activation, name=name)
     return layer(x)

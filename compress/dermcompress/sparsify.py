@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
-from dermedge.progress import Progress, silent
-from dermtrain import backbone
 
 from dermcompress import slimnet
 from dermcompress.distill import Lesson, mimic
+from dermedge.progress import Progress, silent
+from dermtrain import backbone
 
-_KEPT_WHOLE = ("normalise", "conv1_conv", backbone.HEAD)  # few weights, and every one of them counts
+_KEPT_WHOLE = (
+    "normalise",
+    "conv1_conv",
+    backbone.HEAD,
+)  # few weights, and every one of them counts
 _EVERY = 4  # steps between two prunings
 
 

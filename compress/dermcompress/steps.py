@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
-from dermedge.decide import positive_probability
-from dermtrain.features import BATCH
-from dermtrain.truth import Truth
 from scipy.stats import spearmanr
 
 from dermcompress import slimnet
 from dermcompress.sparsify import zeros
+from dermedge.decide import positive_probability
+from dermtrain.features import BATCH
+from dermtrain.truth import Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Step:
         macs: Multiply-accumulates for one photograph.
         zeros: Share of the kernel weights that are exactly 0.
         val_auc: AUC on validation.
-        agreement: Rank correlation (Spearman) of its validation scores with the full model's.
+        agreement: Rank correlation (Spearman) of its validation scores with the full model's; 0 if
+            one of them gives every photograph the same score.
         seconds: How long the step took.
     """
 
@@ -46,7 +47,8 @@ class Step:
         """One line for the terminal, under `HEADER`."""
         return (
             f"{self.name:<12} {self.parameters / 1e6:>9.2f} M {self.macs / 1e9:>8.2f} G "
-            f"{self.zeros:>7.0%} {self.val_auc:>9.4f} {self.agreement:>10.3f} {self.seconds:>7.0f} s"
+            f"{self.zeros:>7.0%} {self.val_auc:>9.4f} {self.agreement:>10.3f} "
+            f"{self.seconds:>7.0f} s"
         )
 
 
@@ -81,14 +83,12 @@ class Judge:
             macs=slimnet.macs(net),
             zeros=zeros(net),
             val_auc=self.truth.auc(logits),
-            agreement=float(spearmanr(own, full).statistic),
+            agreement=float(spearmanr(own, full).statistic) if np.ptp(own) and np.ptp(full) else 0.0,
             seconds=round(seconds, 1),
         )
 
 
-def logits_of(
-    model: keras.Model, pixels: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.float32]:
+def logits_of(model: keras.Model, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """A net's logits, float32 (rows, classes): its only output, or the first of several."""
     run = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
     parts = []

@@ -109,7 +109,9 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 def _verify(files: dict[str, bytes], path: Path) -> None:
     expected = {
         name: digest
-        for digest, _, name in (line.partition("  ") for line in _text(files[SUMS], path).splitlines())
+        for digest, _, name in (
+            line.partition("  ") for line in _text(files[SUMS], path).splitlines()
+        )
     }
     found = {n: hashlib.sha256(data).hexdigest() for n, data in files.items() if n != SUMS}
     wrong = sorted(name for name in found if expected.get(name) != found[name])

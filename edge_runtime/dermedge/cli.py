@@ -19,7 +19,6 @@ from dermedge.options import BundleFile, Images, Json, Split, Threads
 
 if TYPE_CHECKING:
     from dermedge.predictions import Predictions
-    from dermedge.diagnose import Diagnosis, Diagnostician
 
 # Distributions add commands to `kit` under the first name, and readers of other kinds of model
 # (a training run) to `kit evaluate` under the second; so the edge package need not know them.
@@ -47,9 +46,6 @@ def main() -> None:
     except KitError as error:
         print(f"kit: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # `kit diagnose … | head`
-        sys.stderr.close()
-        sys.exit(141)
 
 
 @app.callback()
@@ -81,19 +77,19 @@ def diagnose(
       kit diagnose small.kit photo.jpg
       kit diagnose small.kit photos/ --json > results.jsonl
     """
+    from dermedge import answer
     from dermedge.bundle import open_bundle
     from dermedge.diagnose import Diagnostician
 
     paths = _photographs(images)
-    opened = open_bundle(bundle)
-    doctor = Diagnostician(opened, threads)
+    doctor = Diagnostician(open_bundle(bundle), threads)
+    terms = doctor.contract
+    say = answer.as_json if as_json else answer.as_text
     failed = 0
-    for path in paths:
-        found = _judge(doctor, path)
+    for path, found in doctor.diagnose_files(paths):
         failed += isinstance(found, ImageError)
-        line = _line(doctor, path, found, as_json)
+        line = say(path, found, terms)
         print(line.encode(errors="backslashreplace").decode(), flush=True)  # names need not be text
-    terms = opened.contract
     made_up = "This model has only seen made-up pictures. " if terms.provenance.made_up else ""
     print(f"{made_up}{terms.notice}", file=sys.stderr)
     if failed:
@@ -129,7 +125,10 @@ def evaluate(
     else:
         print(summary.figures_table(figures))
         made_up = proof.made_up(predictions)
-        print(f"{made_up and made_up.capitalize() + '. '}{predictions.contract.notice}", file=sys.stderr)
+        print(
+            f"{made_up and made_up.capitalize() + '. '}{predictions.contract.notice}",
+            file=sys.stderr,
+        )
 
 
 @app.command()
@@ -162,44 +161,6 @@ def _photographs(given: list[Path]) -> list[Path]:
             raise InputError(f"{path} holds no photographs ({', '.join(sorted(image.ENDINGS))})")
         paths += found
     return paths
-
-
-def _judge(doctor: Diagnostician, path: Path) -> Diagnosis | ImageError:
-    from dermedge import image
-
-    try:
-        return doctor.diagnose(image.read(path))
-    except ImageError as error:
-        return error
-
-
-def _line(doctor: Diagnostician, path: Path, found: Diagnosis | ImageError, as_json: bool) -> str:
-    if isinstance(found, ImageError):
-        text = {"image": str(path), "error": str(found)}
-        return json.dumps(text) if as_json else f"{'error':<14}       {found}"
-    rule = doctor.contract.decision
-    if as_json:
-        return json.dumps(_as_dict(doctor, path, found))
-    return (
-        f"{found.verdict.value:<14} {found.probability:6.3f}  "
-        f"(threshold {rule.threshold:.3f} for {rule.chosen_for}; "
-        f"quality: {found.quality.verdict}; {found.latency_ms:.0f} ms)  {path}"
-    )
-
-
-def _as_dict(doctor: Diagnostician, path: Path, found: Diagnosis) -> dict[str, Any]:
-    contract = doctor.contract
-    names = [label.name for label in contract.labels]
-    return {
-        "image": str(path),
-        "probability": round(found.probability, 6),
-        "decision": found.verdict.value,
-        "threshold": contract.decision.threshold,
-        "chosen_for": contract.decision.chosen_for,
-        "quality": found.quality.verdict,
-        "probabilities": dict(zip(names, (round(p, 6) for p in found.probabilities), strict=True)),
-        "latency_ms": round(found.latency_ms, 3),
-    }
 
 
 def _predictions(

@@ -56,7 +56,7 @@ def camera(
     standard error. Every line carries the frame's age: from its capture to the verdict. With
     --json and --record the first line of a run also carries the notice. Research software, not a
     medical device.
-    """  # noqa: D301
+    """
     from dermedge.bundle import open_bundle
     from dermedge.camera import open_source
     from dermedge.diagnose import Diagnostician

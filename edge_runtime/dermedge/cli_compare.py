@@ -44,7 +44,7 @@ def compare(
     \b
     Example:
       kit compare float.kit small.kit --data photos/ --split test --margin 0.02 --out report
-    """  # noqa: D301 (the backslash is click's)
+    """
     from dermedge import report, summary, table
     from dermedge.bundle import open_bundle
     from dermedge.compare import Plan, passes

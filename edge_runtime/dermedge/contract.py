@@ -78,8 +78,8 @@ class Calibration:
 class Decision:
     """Operating points found on validation and frozen.
 
-    `thresholds` maps each operating point ("sensitivity>=0.90") to a probability; `chosen_for` names
-    the one in use. Inside `uncertain_band` (low, high) validation was too small to place the
+    `thresholds` maps each operating point ("sensitivity>=0.90") to a probability; `chosen_for`
+    names the one in use. Inside `uncertain_band` (low, high) validation was too small to place the
     threshold: the decision there is "uncertain".
     """
 
@@ -216,7 +216,9 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if origin is Mapping:
         if not isinstance(value, dict):
             raise BundleError(f"{where}: expected an object, found {type(value).__name__}")
-        return {key: _value(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {
+            key: _value(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()
+        }
     if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
     if kind is float or type(value) is not kind:
@@ -231,7 +233,9 @@ def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
         kinds = (kinds[0],) * len(value)
     if len(kinds) != len(value):
         raise BundleError(f"{where}: expected {len(kinds)} values, found {len(value)}")
-    return tuple(_value(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+    return tuple(
+        _value(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True))
+    )
 
 
 def _check(contract: Contract, where: str) -> None:
@@ -239,7 +243,7 @@ def _check(contract: Contract, where: str) -> None:
     spec, decision = contract.input, contract.decision
     low, high = decision.uncertain_band
     rules = {
-        "input.height and width lie between 16 and 4096": 16 <= min(spec.height, spec.width)
+        "input.height and width lie between 16 and 4096": min(spec.height, spec.width) >= 16
         and max(spec.height, spec.width) <= 4096,
         "input.colour is rgb or bgr": spec.colour in ("rgb", "bgr"),
         "input.resize is stretch, pad or crop": spec.resize in ("stretch", "pad", "crop"),
@@ -247,7 +251,8 @@ def _check(contract: Contract, where: str) -> None:
         "input.scale is above 0": spec.scale > 0,
         "labels are numbered 0, 1, … and are at least two": len(contract.labels) >= 2
         and [label.id for label in contract.labels] == list(range(len(contract.labels))),
-        "labels have different names": len({x.name for x in contract.labels}) == len(contract.labels),
+        "labels have different names": len({x.name for x in contract.labels})
+        == len(contract.labels),
         "some but not all labels are positive": 0 < len(contract.positive) < len(contract.labels),
         "the first output is of kind logits": bool(contract.outputs)
         and contract.outputs[0].kind == "logits",
@@ -255,6 +260,9 @@ def _check(contract: Contract, where: str) -> None:
         "decision.chosen_for is one of the thresholds": decision.chosen_for in decision.thresholds,
         "thresholds are probabilities": all(0 <= t <= 1 for t in decision.thresholds.values()),
         "uncertain_band is low, high within 0 to 1": 0 <= low <= high <= 1,
+        "uncertain_band holds the threshold": low
+        <= decision.thresholds.get(decision.chosen_for, low)
+        <= high,
         "model.file is a plain name": contract.model.file == Path(contract.model.file).name
         and contract.model.file not in ("", ".."),
     }

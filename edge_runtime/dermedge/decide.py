@@ -42,6 +42,6 @@ def decide(probability: float, rule: Decision, assessable: bool = True) -> Verdi
     if not assessable:
         return Verdict.NOT_ASSESSABLE
     low, high = rule.uncertain_band
-    if low < probability < high:
+    if low <= probability < high:
         return Verdict.UNCERTAIN
     return Verdict.REFER if probability >= rule.threshold else Verdict.CLEAR

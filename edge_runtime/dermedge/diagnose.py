@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from dermedge import image as images
 from dermedge import quality
 from dermedge.bundle import Bundle
 from dermedge.decide import Verdict, decide, probabilities
+from dermedge.errors import ImageError
 from dermedge.image import RGB
 from dermedge.model import Classifier
 from dermedge.prepare import prepare
@@ -62,3 +66,13 @@ class Diagnostician:
             quality=seen,
             latency_ms=(time.perf_counter() - start) * 1000,
         )
+
+    def diagnose_files(
+        self, paths: Iterable[Path]
+    ) -> Iterator[tuple[Path, Diagnosis | ImageError]]:
+        """Judge one file after another; what can't be read yields its error, and the rest go on."""
+        for path in paths:
+            try:
+                yield path, self.diagnose(images.read(path))
+            except ImageError as error:
+                yield path, error

@@ -69,7 +69,7 @@ class StorageError(KitError):
     exit_code = 8
 
 
-class Interrupted(KitError):
+class Interrupted(KitError):  # noqa: N818 (not an error: a wish)
     """Somebody wants the command to stop."""
 
     exit_code = 130

@@ -40,7 +40,9 @@ def read(path: Path) -> RGB:
 def decode(data: bytes, where: str) -> RGB:
     """Decode the bytes of one image file; `where` names it in errors. See `read`."""
     if data[:4] == b"GIF8":
-        raise ImageError(f"{where}: GIF (256 colours, maybe moving) can't be judged; save JPEG or PNG")
+        raise ImageError(
+            f"{where}: GIF (256 colours, maybe moving) can't be judged; save JPEG or PNG"
+        )
     if _cut_off(data):
         raise ImageError(f"{where}: the JPEG is cut off (no end marker); copy the file again")
     try:

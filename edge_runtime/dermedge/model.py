@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dermedge.contract import Contract
 from dermedge.errors import BundleError, KitError, MissingError
 
-# Module that offers `Interpreter`, and the distribution that brings it; the first one found is used.
+# Module that offers `Interpreter`, and the distribution that brings it; the first found is used.
 RUNTIMES = (
     ("ai_edge_litert.interpreter", "ai-edge-litert"),
     ("tflite_runtime.interpreter", "tflite-runtime"),
@@ -84,7 +84,9 @@ class Classifier:
     def _expect(self, name: str, tensor: Any, shape: tuple[int, ...]) -> None:
         found = tuple(int(n) for n in tensor["shape"])
         if found != shape:
-            raise BundleError(f"model and contract disagree: expected {name} {shape}, found {found}")
+            raise BundleError(
+                f"model and contract disagree: expected {name} {shape}, found {found}"
+            )
 
 
 def cores() -> int:

@@ -1,4 +1,4 @@
-"""RGB uint8 -> the input array that the contract asks for: the only preprocessing in the project."""
+"""RGB uint8 -> the input array that the contract asks for: the only preprocessing there is."""
 
 from __future__ import annotations
 

@@ -49,13 +49,20 @@ def _age() -> float:
 
 
 def _peak_mib() -> float | None:
-    """Largest resident set of this process; None where the system does not tell."""
+    """Largest resident set of this process; None where the system does not tell.
+
+    Linux hands getrusage's maximum on from the parent over exec, so its own record is read there.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
+    except (OSError, IndexError, ValueError):
+        pass
     try:
         import resource
     except ImportError:  # Windows
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long a piece of work will still take: libraries report to a callback, the command draws it."""
+"""How long work will still take: libraries report to a callback, the command draws it."""
 
 from __future__ import annotations
 

@@ -65,7 +65,10 @@ def judge(image: RGB, limits: QualityLimits) -> Quality:
     """Measure one photograph and hold it against the contract's limits."""
     figures = measure(image)
     checks = (
-        (figures.side < limits.min_side, f"too small: {figures.side} pixels, at least {limits.min_side}"),
+        (
+            figures.side < limits.min_side,
+            f"too small: {figures.side} pixels, at least {limits.min_side}",
+        ),
         (figures.brightness < limits.min_brightness, "too dark: more light"),
         (figures.brightness > limits.max_brightness, "too bright: less light"),
         (figures.glare > limits.max_glare, "glare: turn the light or the lens aside"),
@@ -80,7 +83,9 @@ def limits_from(figures: list[Figures]) -> QualityLimits:
     The darkest, brightest, most blurred and most glaring percent of the photographs that the model
     has learnt from mark where its experience ends; half as far again is allowed.
     """
-    sharpness, brightness, glare = np.array([(f.sharpness, f.brightness, f.glare) for f in figures]).T
+    sharpness, brightness, glare = np.array(
+        [(f.sharpness, f.brightness, f.glare) for f in figures]
+    ).T
     dark, bright = np.percentile(brightness, (1, 99))
     return QualityLimits(
         min_sharpness=float(np.percentile(sharpness, 1) / 2),

@@ -76,8 +76,8 @@ class Table:
         if not rows:
             found = ", ".join(sorted({row.split or "(empty)" for row in self.rows}))
             raise TableError(
-                f"{self.source} has no rows in split {split!r}; its splits: {found}. Name one of them, "
-                "use --split all, or give the run folder, whose own split then counts"
+                f"{self.source} has no rows in split {split!r}; its splits: {found}. Name one of "
+                "them, use --split all, or give the run folder, whose own split then counts"
             )
         return Table(self.source, self.root, rows)
 
@@ -153,7 +153,8 @@ def read_rows(path: Path) -> tuple[Row, ...]:
             missing = [c for c in ("image", "label") if c not in columns]
             if missing:
                 raise TableError(
-                    f"{path}: column {' and '.join(missing)} is missing; found: {', '.join(columns)}"
+                    f"{path}: column {' and '.join(missing)} is missing; "
+                    f"found: {', '.join(columns)}"
                 )
             twice = sorted(name for name, n in Counter(columns).items() if n > 1)
             if twice:
@@ -168,7 +169,8 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
 def _row(record: dict[str, str | None]) -> Row:
     values = {column: (record.get(column) or "").strip() for column in _COLUMNS}
-    values["split"] = _OTHER_NAMES.get(values["split"].lower(), values["split"])
+    split = values["split"].lower()
+    values["split"] = _OTHER_NAMES.get(split, split if split in SPLITS else values["split"])
     return Row(**values)
 
 
@@ -180,7 +182,8 @@ def _read_class_folders(folder: Path) -> Table:
     ]
     if not rows:
         raise TableError(
-            f"{folder}: expected a {TABLE}, or one folder of photographs for each class; found neither"
+            f"{folder}: expected a {TABLE}, or one folder of photographs for each class; "
+            "found neither"
         )
     return Table(folder, folder, tuple(rows))
 
@@ -191,7 +194,9 @@ def _images_of_run(run: Path) -> Path:
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"{run} does not say where its photographs lie: {error}") from error
     if not root.is_dir():
-        raise TableError(f"the photographs of {run} lay in {root}: not there. Give their folder anew")
+        raise TableError(
+            f"the photographs of {run} lay in {root}: not there. Give their folder anew"
+        )
     return root
 
 
@@ -207,7 +212,7 @@ def _check_rows(table: Table) -> None:
         raise TableError(f"{table.source}: duplicate rows for {_some(twice)}; keep one of each")
     if len(table.classes) < 2:
         raise TableError(
-            f"{table.source}: only one class ({table.classes[0]}); two or more are needed"
+            f"{table.source}: only one class ({', '.join(table.classes)}); two or more are needed"
         )
 
 

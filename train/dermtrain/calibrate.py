@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from dermedge.contract import Calibration, Decision
-from dermedge.decide import positive_probability, probabilities
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_curve
 
+from dermedge.contract import Calibration, Decision
+from dermedge.decide import positive_probability, probabilities
 from dermtrain.truth import Truth
 
 SENSITIVITIES = (0.90, 0.95)
@@ -42,7 +42,9 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int
     """Temperature with the least cross-entropy on these rows (Guo et al. 2017)."""
 
     def loss(log_temperature: float) -> float:
-        chosen = probabilities(logits, float(np.exp(log_temperature)))[np.arange(len(labels)), labels]
+        chosen = probabilities(logits, float(np.exp(log_temperature)))[
+            np.arange(len(labels)), labels
+        ]
         return float(-np.log(np.maximum(chosen, 1e-12)).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from dermedge.errors import MissingError
 from dermedge.options import Images, Json
 
@@ -41,7 +42,6 @@ def synth(
       kit data synth pictures --images 240 --seed 0
     """
     from dermedge import progress
-
     from dermtrain.synthetic import make_set
 
     with progress.drawn() as draw:
@@ -78,7 +78,6 @@ def train(
     """
     need_tensorflow()
     from dermedge import progress
-
     from dermtrain.history import History
     from dermtrain.job import Job
     from dermtrain.job import train as run_job

@@ -8,17 +8,21 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from dermedge import atomic
-from dermedge.contract import NOTICE
 from sklearn.metrics import roc_curve
 
+from dermedge import atomic
+from dermedge.contract import NOTICE
 from dermtrain.history import Entry
 
 mpl.use("Agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-_BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#666666"  # Okabe & Ito 2008: safe for colour-blind eyes
+_BLUE, _ORANGE, _GREY = (
+    "#0072b2",
+    "#d55e00",
+    "#666666",
+)  # Okabe & Ito 2008: safe for colour-blind eyes
 
 
 def draw(

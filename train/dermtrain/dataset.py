@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from dermedge import atomic, image, quality
 from dermedge.contract import Input
 from dermedge.errors import ImageError, InputError
@@ -70,7 +71,8 @@ def targets(table: Table, classes: tuple[str, ...]) -> npt.NDArray[np.int64]:
     unknown = sorted({row.label for row in table.rows} - set(numbers))
     if unknown:
         raise InputError(
-            f"{table.source}: unknown label {', '.join(unknown)}; the model knows {', '.join(classes)}"
+            f"{table.source}: unknown label {', '.join(unknown)}; "
+            f"the model knows {', '.join(classes)}"
         )
     return np.array([numbers[row.label] for row in table.rows])
 

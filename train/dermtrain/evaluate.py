@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
 from dermedge import table as tables
 from dermedge.decide import positive_probability
 from dermedge.predictions import Predictions
 from dermedge.progress import Progress, silent
-
 from dermtrain import run as runs
 from dermtrain.dataset import prepare_table, targets
 from dermtrain.features import Features, predict
@@ -36,7 +36,9 @@ def predict_run(
         KitError: The run, the table or a photograph can't be used.
     """
     run = runs.open_run(folder)
-    table = (run.table(None, images) if data is None else tables.read(data, images)).part_or_all(split)
+    table = (run.table(None, images) if data is None else tables.read(data, images)).part_or_all(
+        split
+    )
     targets(table, tuple(label.name for label in run.contract.labels))  # before the long work
     with tempfile.TemporaryDirectory() as cache:
         pixels = prepare_table(table, run.contract.input, Path(cache), progress)

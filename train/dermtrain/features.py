@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
+
 from dermedge import atomic
 from dermedge.progress import Progress, silent
-
 from dermtrain import backbone
 from dermtrain.dataset import Pixels
 
@@ -82,7 +82,9 @@ def extract(
                 for start in range(0, rows, BATCH):
                     batch = mirror(pixels.values[start : start + BATCH], view)
                     values[view, start : start + BATCH] = run(tf.cast(batch, tf.float32))
-                    progress(f"features at {boundary}", view * rows + start + len(batch), views * rows)
+                    progress(
+                        f"features at {boundary}", view * rows + start + len(batch), views * rows
+                    )
             values.flush()
     return Features(np.load(path, mmap_mode="r"), views)
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
-from dermedge.progress import Progress, silent
 
+from dermedge.progress import Progress, silent
 from dermtrain.features import Features, predict
 from dermtrain.history import Epoch, Phase
 from dermtrain.recipe import Recipe
@@ -70,19 +70,23 @@ def finetune(
     tail.set_weights(best)
 
 
-def _step(tail: keras.Model, optimizer: keras.optimizers.Optimizer, recipe: Recipe, weights: tf.Tensor):
+def _step(
+    tail: keras.Model, optimizer: keras.optimizers.Optimizer, recipe: Recipe, weights: tf.Tensor
+):
     """One step of gradient descent as one compiled graph: (features, labels) -> loss."""
-    learns_statistics = recipe.batch_norm == "batch"
     classes = int(tail.output_shape[-1])
 
     @tf.function(reduce_retracing=True)
     def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            logits = tail(x, training=learns_statistics)
+            # BN keeps the statistics it has: those of a small batch would wreck a learnt base.
+            logits = tail(x, training=False)
             target = tf.one_hot(y, classes) * (1 - recipe.label_smoothing)
             target += recipe.label_smoothing / classes
             each = tf.nn.softmax_cross_entropy_with_logits(target, logits)
-            loss = tf.reduce_sum(each * tf.gather(weights, y)) / tf.reduce_sum(tf.gather(weights, y))
+            loss = tf.reduce_sum(each * tf.gather(weights, y)) / tf.reduce_sum(
+                tf.gather(weights, y)
+            )
         gradients = tape.gradient(loss, tail.trainable_variables)
         optimizer.apply_gradients(zip(gradients, tail.trainable_variables, strict=True))
         return loss
@@ -105,7 +109,7 @@ def _class_weights(labels: npt.NDArray[np.int64]) -> tf.Tensor:
 def _batches(
     rows: npt.NDArray[np.int64], size: int, random: np.random.Generator
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """The rows in random order, in batches of one size (a short last one waits for the next epoch)."""
+    """The rows in random order, in batches of one size; a short last one is left out."""
     order = random.permutation(rows)
     for start in range(0, max(1, len(order) - size + 1), size):
         yield np.sort(order[start : start + size])  # sorted: neighbours on disk are read together

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import tf_keras as keras
-from dermedge.progress import Progress, silent
 
+from dermedge.progress import Progress, silent
 from dermtrain import backbone, warmstart, weights
 from dermtrain.dataset import Pixels
 from dermtrain.features import extract, predict
@@ -58,7 +58,7 @@ def fit(
     history: History,
     progress: Progress = silent,
 ) -> None:
-    """Train the model in place: first the head on the frozen base, then what the recipe unfreezes."""
+    """Train the model in place: the head on the frozen base, then what the recipe unfreezes."""
     model, boundary = fitted.model, fitted.boundary
     train, val = pixels.rows("train"), pixels.rows("val")
     features = extract(model, boundary, pixels, recipe.views, cache, progress)

@@ -15,7 +15,7 @@ Listener = Callable[["Entry"], None]
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One step: an epoch of gradient descent, or one solved head (its strength as learning rate)."""
+    """One step: an epoch of gradient descent, or one solved head (strength for learning rate)."""
 
     learning_rate: float
     loss: float
@@ -54,7 +54,10 @@ class Phase:
         """Record one step; True at a plateau: `patience` steps in a row without a better AUC."""
         now = time.monotonic()
         entry = Entry(
-            self.name, len(self._aucs), **dataclasses.asdict(epoch), seconds=round(now - self._start, 2)
+            self.name,
+            len(self._aucs),
+            **dataclasses.asdict(epoch),
+            seconds=round(now - self._start, 2),
         )
         self._start = now
         self._entries.append(entry)

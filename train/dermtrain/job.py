@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+
 from dermedge import __version__, atomic, metrics, quality
 from dermedge import contract as contracts
 from dermedge import table as tables
@@ -19,7 +20,6 @@ from dermedge.decide import positive_probability
 from dermedge.errors import InputError
 from dermedge.progress import Progress, silent
 from dermedge.table import Table
-
 from dermtrain import curves, run, weights
 from dermtrain.calibrate import calibrate
 from dermtrain.dataset import Pixels, prepare_table, targets
@@ -94,9 +94,7 @@ def _labels(table: Table, positive: Sequence[str]) -> tuple[contracts.Label, ...
             f"which classes count as positive? {', '.join(sorted(named))} does not fit; "
             f"{table.source} has {', '.join(table.classes)}. Give --positive NAME[,NAME]"
         )
-    return tuple(
-        contracts.Label(i, name, name in named) for i, name in enumerate(table.classes)
-    )
+    return tuple(contracts.Label(i, name, name in named) for i, name in enumerate(table.classes))
 
 
 def _truth(table: Table, labels: Sequence[contracts.Label]) -> Truth:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ else:
     import tomli as tomllib
 
 STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
-BATCH_NORM = ("inference", "batch")
 
 
 class Checked(Protocol):
@@ -38,7 +38,7 @@ class Recipe:
         name: Name of the recipe.
         val: Share of the photographs for validation, where the table names none.
         test: Share of the photographs for the test, where the table names none.
-        views: How many views of a photograph are learnt from: 1, 2 (mirrored) or 4 (upside down too).
+        views: Views of a photograph that are learnt from: 1, 2 (mirrored) or 4 (upside down too).
         stage: The lowest stage that fine-tuning trains; what lies below stays frozen.
         patience: Steps without a better validation AUC that make a plateau.
         epochs: Fine-tuning ends after so many at the latest; 0 leaves it out.
@@ -46,7 +46,6 @@ class Recipe:
         weight_decay: Decoupled (AdamW).
         batch: Photographs in a step.
         label_smoothing: Share of the target spread over all classes.
-        batch_norm: `inference` keeps the statistics that were learnt, `batch` learns new ones.
     """
 
     name: str
@@ -60,7 +59,6 @@ class Recipe:
     weight_decay: float = 0.0
     batch: int = 32
     label_smoothing: float = 0.1
-    batch_norm: str = "inference"
 
     def rules(self) -> dict[str, bool]:
         """What must hold, in words, and whether it does."""
@@ -71,10 +69,9 @@ class Recipe:
             f"stage is one of {', '.join(STAGES)}": self.stage in STAGES,
             "patience and batch are at least 1": min(self.patience, self.batch) >= 1,
             "epochs is at least 0": self.epochs >= 0,
-            "learning_rate is above 0": self.learning_rate > 0,
-            "weight_decay is at least 0": self.weight_decay >= 0,
+            "learning_rate lies above 0 and is at most 1": 0 < self.learning_rate <= 1,
+            "weight_decay lies in 0 to 1": 0 <= self.weight_decay <= 1,
             "label_smoothing lies in 0 to 0.5": 0 <= self.label_smoothing <= 0.5,
-            f"batch_norm is one of {', '.join(BATCH_NORM)}": self.batch_norm in BATCH_NORM,
         }
 
 
@@ -130,4 +127,6 @@ def shipped(package: Path) -> Path:
 
 
 def _toml(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    # A JSON string is a TOML string, but for the one control character that only TOML escapes.
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
+    return text.replace("\x7f", "\\u007f")

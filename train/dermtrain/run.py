@@ -1,4 +1,4 @@
-"""The run folder that `kit train` leaves: weights, contract, recipe, split, history, predictions."""
+"""The run folder of `kit train`: weights, contract, recipe, split, history, predictions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import tf_keras as keras
+
 from dermedge import contract as contracts
 from dermedge import table as tables
 from dermedge.contract import Contract
 from dermedge.decide import decide, positive_probability
 from dermedge.errors import BundleError, InputError
 from dermedge.table import Table
-
 from dermtrain import backbone, recipe, weights
 
 CONTRACT, WEIGHTS, RECIPE = "contract.json", "weights.npz", "recipe.toml"
@@ -41,7 +41,9 @@ class Run:
         """
         path = self.folder / WEIGHTS
         if not path.is_file() or sha256(path) != self.contract.model.sha256:
-            raise BundleError(f"{path} is absent or not the file that {CONTRACT} names; train again")
+            raise BundleError(
+                f"{path} is absent or not the file that {CONTRACT} names; train again"
+            )
         model = backbone.build(self.contract.input.height, len(self.contract.labels))
         filled = weights.fill(model, str(path))
         if filled.random:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 import imagehash
 import numpy as np
 import numpy.typing as npt
-from dermedge.errors import TableError
-from dermedge.progress import Progress, silent
-from dermedge.table import SPLITS, Row, Table, check_splits
 from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold
 
-# Two photographs whose 256-bit perceptual hashes differ in at most so many bits are near-duplicates.
+from dermedge.errors import TableError
+from dermedge.progress import Progress, silent
+from dermedge.table import SPLITS, Row, Table, check_splits
+
+# Near-duplicates: two photographs whose 256-bit perceptual hashes differ in at most so many bits.
 NEAR_BITS = 16
 _HASH_SIDE = 16
 _FOLDS = 20
@@ -96,17 +97,16 @@ def _handles(table: Table) -> str:
 
 
 def _near_duplicates(table: Table, indices: Sequence[int], progress: Progress) -> list[int]:
-    """For each of the rows, the first row that it is a near-duplicate of (itself if none)."""
+    """For each of the rows, the first row that near-duplicates link it to (itself if none)."""
     bits = np.zeros((len(indices), _HASH_SIDE**2 // 8), np.uint8)
     for done, i in enumerate(indices):
         bits[done] = _hash(table, table.rows[i])
         progress("near-duplicates", done + 1, len(indices))
-    leaders = list(range(len(indices)))
+    leaders = np.arange(len(indices))
     for i in range(len(indices)):
-        if leaders[i] == i:
-            distance = np.unpackbits(bits[i + 1 :] ^ bits[i], axis=1).sum(axis=1)
-            for j in np.flatnonzero(distance <= NEAR_BITS) + i + 1:
-                leaders[j] = leaders[i]
+        distance = np.unpackbits(bits[i:] ^ bits[i], axis=1).sum(axis=1)
+        joined = np.unique(leaders[i:][distance <= NEAR_BITS])  # groups that meet in this row
+        leaders[np.isin(leaders, joined)] = joined[0]
     return [indices[leader] for leader in leaders]
 
 
@@ -115,7 +115,7 @@ def _hash(table: Table, row: Row) -> npt.NDArray[np.uint8]:
         with Image.open(table.path(row)) as photograph:
             photograph.draft("L", (256, 256))
             return np.packbits(imagehash.phash(photograph, hash_size=_HASH_SIDE).hash)
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise TableError(f"{table.path(row)} can't be read: {error}") from error
 
 

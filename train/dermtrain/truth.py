@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from dermedge import metrics
 from dermedge.decide import positive_probability, probabilities
 

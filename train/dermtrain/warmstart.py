@@ -55,7 +55,13 @@ def adapt_batch_norm(
 def set_head(
     model: keras.Model, weights: npt.NDArray[np.floating], bias: npt.NDArray[np.floating]
 ) -> None:
-    """Write a linear classifier of pooled features, (classes, channels) and (classes,), into the head."""
+    """Write a linear classifier of pooled features into the head.
+
+    Args:
+        model: Whose head.
+        weights: (classes, channels).
+        bias: (classes,).
+    """
     model.get_layer(backbone.HEAD).set_weights([weights.T[None, None], bias])
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-import urllib.parse
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import tf_keras as keras
+
 from dermedge import atomic
-from dermedge.errors import InputError, MissingError
+from dermedge.errors import InputError, Interrupted, MissingError
 
 # layer name -> variable name ("kernel", "gamma", "moving_mean", ...) -> values
 Arrays = dict[str, dict[str, npt.NDArray[np.floating]]]
+
+# The file that keras.applications.ResNet50(weights="imagenet", include_top=False) downloads.
+IMAGENET = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+IMAGENET_HOST = "storage.googleapis.com"
+IMAGENET_URL = f"https://{IMAGENET_HOST}/tensorflow/keras-applications/resnet/{IMAGENET}"
+IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,8 @@ class Filled:
 def fill(model: keras.Model, source: str) -> Filled:
     """Fill a model with `imagenet`, `none` or the weights in a file.
 
-    Variables of a named layer that the file leaves out (all-zero biases) are set to 0; a layer whose
-    name or shape the file doesn't have keeps its random start.
+    Variables of a named layer that the file leaves out (all-zero biases) are set to 0; a layer
+    whose name or shape the file doesn't have keeps its random start.
 
     Raises:
         MissingError: ImageNet weights are not on this machine and can't be downloaded.
@@ -81,7 +88,7 @@ def read(path: Path) -> Arrays:
         raise InputError(f"{path}: no such weight file")
     try:
         return readers[path.suffix](path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is not a readable weight file: {error}") from error
 
 
@@ -91,26 +98,22 @@ def imagenet() -> Path:
     Raises:
         MissingError: Not cached, and the server can't be reached.
     """
-    resnet = keras.applications.resnet
-    name = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    cached = Path.home() / ".keras" / "models" / name
+    cached = Path.home() / ".keras" / "models" / IMAGENET
     if cached.is_file():
         return cached
-    host = urllib.parse.urlsplit(resnet.BASE_WEIGHTS_PATH).hostname
     failure = (
-        f"the ImageNet weights are not on this machine and {host} can't be reached. "
-        f"Copy {name} to {cached.parent}, or give --weights PATH (or none)"
+        f"the ImageNet weights are not on this machine and {IMAGENET_HOST} can't be reached. "
+        f"Copy {IMAGENET} to {cached.parent}, or give --weights PATH (or none)"
     )
     try:
-        socket.create_connection((str(host), 443), timeout=5).close()
+        socket.create_connection((IMAGENET_HOST, 443), timeout=5).close()
         return Path(
             keras.utils.get_file(
-                name,
-                resnet.BASE_WEIGHTS_PATH + name,
-                cache_subdir="models",
-                file_hash=resnet.WEIGHTS_HASHES["resnet50"][1],
+                IMAGENET, IMAGENET_URL, cache_subdir="models", file_hash=IMAGENET_MD5
             )
         )
+    except Interrupted:
+        raise
     except Exception as error:  # get_file raises bare Exception when a download fails
         raise MissingError(failure) from error
 
@@ -126,6 +129,8 @@ def _fill_layer(layer: keras.layers.Layer, values: Mapping[str, npt.NDArray] | N
 
 
 def _read_npz(path: Path) -> Arrays:
+    if not zipfile.is_zipfile(path):  # numpy would take it for a pickle or a single array
+        raise ValueError("not an .npz archive")
     arrays: Arrays = {}
     with np.load(path, allow_pickle=False) as archive:
         for key in archive.files:
@@ -146,7 +151,8 @@ def _read_h5(path: Path) -> Arrays:
             arrays.setdefault(layer, {})[_short(variable)] = np.asarray(item)
 
     with h5py.File(path, "r") as archive:
-        archive.visititems(visit)
+        # A whole saved model also holds the optimizer's moments, under the same names.
+        archive.get("model_weights", archive).visititems(visit)
     return arrays
 
 

@@ -1,0 +1,5 @@
+"""`python -m dermedge` is `kit`."""
+
+from dermedge.cli import main
+
+main()

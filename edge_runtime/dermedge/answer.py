@@ -1,0 +1,42 @@
+"""What the kit says of one photograph, as a line of text or of JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dermedge.contract import Contract
+from dermedge.diagnose import Diagnosis
+from dermedge.errors import ImageError
+
+
+def as_text(path: Path, found: Diagnosis | ImageError, terms: Contract) -> str:
+    """One line for a person."""
+    if isinstance(found, ImageError):
+        return f"{'error':<14}        {found}"
+    rule = terms.decision
+    return (
+        f"{found.verdict.value:<14} {found.probability:6.3f}  "
+        f"(threshold {rule.threshold:.3f} for {rule.chosen_for}; "
+        f"quality: {found.quality.verdict}; {found.latency_ms:.0f} ms)  {path}"
+    )
+
+
+def as_json(path: Path, found: Diagnosis | ImageError, terms: Contract) -> str:
+    """One JSON object; one with `error` and no judgement for a file that can't be judged."""
+    if isinstance(found, ImageError):
+        return json.dumps({"image": str(path), "error": str(found)})
+    names = (label.name for label in terms.labels)
+    each = (round(probability, 6) for probability in found.probabilities)
+    return json.dumps(
+        {
+            "image": str(path),
+            "probability": round(found.probability, 6),
+            "decision": found.verdict.value,
+            "threshold": terms.decision.threshold,
+            "chosen_for": terms.decision.chosen_for,
+            "quality": found.quality.verdict,
+            "probabilities": dict(zip(names, each, strict=True)),
+            "latency_ms": round(found.latency_ms, 3),
+        }
+    )

@@ -1,0 +1,90 @@
+"""On real photographs: Keras float against .tflite, Keras after QAT against int8 .tflite."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+from dermcompress import convert, slimnet
+from dermcompress.fold import fold
+from dermcompress.quantize import quantize_aware
+from dermcompress.slim import slim
+from dermcompress.steps import logits_of
+from dermedge import table
+from dermedge.contract import Contract, Input
+from dermedge.decide import positive_probability
+from dermedge.model import Classifier
+from dermtrain.calibrate import calibrate
+from dermtrain.dataset import Pixels, prepare_table, targets
+from dermtrain.fit import fit, start
+from dermtrain.history import History
+from dermtrain.recipe import Recipe
+from dermtrain.truth import Truth
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+SIZE, JUDGED = 96, 50
+
+
+@pytest.fixture(scope="module")
+def pixels(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pixels:
+    """250 real photographs at 96 pixels, the last 50 of them to be judged."""
+    whole = table.read(real_data / "isic2017")
+    rows = [row for row in whole.rows if row.label == "malignant"][:100]
+    rows += [row for row in whole.rows if row.label == "benign"][:150]
+    order = np.random.default_rng(0).permutation(len(rows))
+    splits = ["train"] * 160 + ["val"] * 40 + ["test"] * JUDGED
+    chosen = tuple(replace(rows[i], split=split) for i, split in zip(order, splits, strict=True))
+    cache = tmp_path_factory.mktemp("cache")
+    return prepare_table(replace(whole, rows=chosen), Input(SIZE, SIZE), cache)
+
+
+@pytest.fixture(scope="module")
+def truth(pixels: Pixels) -> Truth:
+    return Truth(targets(pixels.table, ("benign", "malignant")), (1,))
+
+
+@pytest.fixture(scope="module")
+def model(
+    pixels: Pixels, truth: Truth, real_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> keras.Model:
+    """ImageNet weights up to conv4, a head trained on these photographs."""
+    source = real_data.parent / "weights" / "resnet50_imagenet_conv1-4_fp16.npz"
+    fitted = start(SIZE, 2, str(source), "conv5", seed=0)
+    how = Recipe("tests", views=1, epochs=0)
+    fit(fitted, pixels, truth, how, 0, tmp_path_factory.mktemp("features"), History())
+    return fitted.model
+
+
+def by_runtime(file: bytes, photographs: np.ndarray, terms: Contract) -> np.ndarray:
+    classifier = Classifier(file, replace(terms, input=Input(SIZE, SIZE)))
+    return np.stack([classifier.scores(photograph[None]) for photograph in photographs])
+
+
+def test_float_file_and_keras_agree_within_a_thousandth(
+    model: keras.Model, pixels: Pixels, terms: Contract
+) -> None:
+    judged = pixels.values[pixels.rows("test")]
+    own, expected = by_runtime(convert.to_float(model), judged, terms), logits_of(model, judged)
+    own, expected = (positive_probability(x, 1.0, [1]) for x in (own, expected))
+    assert len(own) == JUDGED
+    assert np.ptp(expected) > 0.3
+    assert np.abs(own - expected).max() < 1e-3
+
+
+def test_int8_file_decides_as_the_quantization_aware_model(
+    model: keras.Model, pixels: Pixels, truth: Truth, terms: Contract
+) -> None:
+    learnt = pixels.values[pixels.rows("train")]
+    net = slimnet.build(SIZE, slim(fold(model), learnt[:64], keep=0.5, seed=0))
+    aware = quantize_aware(net, learnt[:64])
+    val = pixels.rows("val")
+    calibration, rule = calibrate(logits_of(aware, pixels.values[val]), truth.of(val), seed=0)
+    judged = pixels.values[pixels.rows("test")]
+    calls = [
+        positive_probability(logits, calibration.temperature, [1]) >= rule.threshold
+        for logits in (by_runtime(convert.to_int8(aware), judged, terms), logits_of(aware, judged))
+    ]
+    assert 0 < calls[0].mean() < 1
+    assert np.mean(calls[0] == calls[1]) >= 0.98

@@ -1,0 +1,236 @@
+"""The split: no patient, lesion or near-duplicate in two parts, every class in each part."""
+
+import shutil
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dermedge import table as tables
+from dermedge.errors import TableError
+from dermedge.table import SPLITS, Row, Table
+from dermtrain import split as splitting
+from dermtrain.split import group, split
+
+NOWHERE = Path("labels.csv")
+
+
+def _table(*rows: Row, root: Path = Path()) -> Table:
+    return Table(NOWHERE, root, rows)
+
+
+def _drawn(seed: int, groups: int, field: str) -> Table:
+    """A table of `groups` patients (or lesions) with one to four photographs each."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for number in range(groups):
+        label = "malignant" if number % 3 == 0 else "benign"
+        for _ in range(random.integers(1, 5)):
+            rows.append(Row(f"{len(rows)}.jpg", label, **{field: f"id{number}"}))
+    return _table(*(rows[i] for i in random.permutation(len(rows))))
+
+
+def _splits_of(table: Table, field: str) -> dict[str, set[str]]:
+    found = defaultdict(set)
+    for row in table.rows:
+        found[getattr(row, field)].add(row.split)
+    return found
+
+
+def _names(table: Table) -> list[str]:
+    return [row.split for row in table.rows]
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    groups=st.integers(40, 120),
+    field=st.sampled_from(["patient_id", "lesion_id"]),
+    val=st.floats(0.1, 0.25),
+    test=st.floats(0.1, 0.25),
+)
+@settings(max_examples=40, deadline=None)
+def test_groups_stay_whole_classes_are_everywhere_and_shares_are_near_what_was_asked(
+    seed: int, groups: int, field: str, val: float, test: float
+) -> None:
+    given_table = _drawn(seed, groups, field)
+    found = split(given_table, val, test, seed).table
+    assert [row.image for row in found.rows] == [row.image for row in given_table.rows]
+    assert all(len(where) == 1 for where in _splits_of(found, field).values())
+    assert {(row.split, row.label) for row in found.rows} == {
+        (name, label) for name in SPLITS for label in ("benign", "malignant")
+    }
+    for name, share in (("val", val), ("test", test)):
+        assert _names(found).count(name) / len(found.rows) == pytest.approx(share, abs=0.07)
+        malignant = [row.label == "malignant" for row in found.part(name).rows]
+        everywhere = [row.label == "malignant" for row in found.rows]
+        assert np.mean(malignant) == pytest.approx(np.mean(everywhere), abs=0.2)
+
+
+def test_same_seed_gives_the_same_split_and_another_seed_another() -> None:
+    table = _drawn(0, 60, "patient_id")
+    first = split(table, 0.15, 0.2, 3)
+    assert split(table, 0.15, 0.2, 3) == first
+    assert _names(split(table, 0.15, 0.2, 4).table) != _names(first.table)
+    assert "patient" in first.how
+    assert "seed 3" in first.how
+
+
+def test_patient_counts_before_lesion_and_lesion_before_near_duplicates(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "unknown.png"), np.zeros((32, 32, 3), np.uint8))
+    rows = [
+        Row("a.png", "benign", patient_id="P1", lesion_id="L1"),
+        Row("b.png", "benign", patient_id="P1", lesion_id="L2"),
+        Row("c.png", "benign", patient_id="P2", lesion_id="L1"),  # lesions count within a patient
+        Row("d.png", "benign", lesion_id="L1"),
+        Row("e.png", "benign", lesion_id="L1"),
+        Row("unknown.png", "benign"),  # the only photograph that has to be looked at
+    ]
+    a, b, c, d, e, unknown = group(_table(*rows, root=tmp_path))
+    assert a == b
+    assert d == e
+    assert len({a, c, d, unknown}) == 4
+
+
+def _reencoded(folder: Path, name: str) -> str:
+    picture = cv2.imread(str(folder / name))
+    smaller = cv2.resize(picture, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
+    copy = name.replace(".jpg", "_copy.jpg")
+    cv2.imwrite(str(folder / copy), smaller, [cv2.IMWRITE_JPEG_QUALITY, 70])
+    return copy
+
+
+def test_same_picture_encoded_anew_and_smaller_stays_with_the_first(
+    pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pictures / "images", tmp_path / "images")
+    # One photograph of each lesion: others of one lesion may well be alike.
+    firsts = {row.lesion_id: row for row in reversed(tables.read(pictures).rows)}.values()
+    rows = [Row(row.image, row.label) for row in firsts]
+    copies = [Row(_reencoded(tmp_path, row.image), row.label) for row in rows]
+    numbers = group(_table(*rows, *copies, root=tmp_path))
+    assert list(numbers[: len(rows)]) == list(numbers[len(rows) :])
+    assert len(set(numbers)) > 0.8 * len(rows)
+
+
+def test_near_duplicates_of_near_duplicates_stay_together_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # On a line of photographs, each a few bits from the next, every close pair has to meet,
+    # whatever the order in which they come.
+    random = np.random.default_rng(0)
+    bits = np.zeros((30, 256), np.uint8)
+    for number in range(30):
+        bits[number, : 6 * (number % 15)] = 1
+    bits[15:] ^= random.integers(0, 2, 256, np.uint8)
+    order = random.permutation(30)
+    rows = [Row(f"{i}.jpg", "benign") for i in order]
+    monkeypatch.setattr(
+        splitting, "_hash", lambda table, row: np.packbits(bits[int(row.image.split(".")[0])])
+    )
+    numbers = group(_table(*rows))
+    for i, j in zip(*np.triu_indices(30, 1), strict=True):
+        near = (bits[order[i]] != bits[order[j]]).sum() <= splitting.NEAR_BITS
+        assert numbers[i] == numbers[j] or not near
+
+
+def _given(*names: str) -> Table:
+    """Three patients for each class in each of these splits."""
+    return _table(
+        *(
+            Row(f"{s}{c}{i}.jpg", c, patient_id=f"{s}{c}{i}", split=s)
+            for s in names
+            for c in ("benign", "malignant")
+            for i in range(3)
+        )
+    )
+
+
+def test_complete_split_column_is_kept() -> None:
+    table = _given(*SPLITS)
+    kept = split(table, 0.15, 0.2, 0)
+    assert kept.table == table
+    assert kept.how == "as given by the table"
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("", "train", "test"), ("fold1", "fold2")])
+def test_incomplete_split_column_is_drawn_anew(names: tuple[str, ...]) -> None:
+    found = split(_given(*names), 0.2, 0.2, 0)
+    assert set(_names(found.table)) == set(SPLITS)
+    assert found.how.startswith("drawn by patient")
+
+
+def test_resplit_ignores_the_column_even_where_a_patient_is_torn() -> None:
+    table = _given(*SPLITS)
+    torn = replace(table, rows=(*table.rows, replace(table.rows[0], image="x.jpg", split="test")))
+    found = split(torn, 0.2, 0.2, 0, anew=True).table
+    assert all(len(where) == 1 for where in _splits_of(found, "patient_id").values())
+
+
+@pytest.mark.parametrize("names", [SPLITS, ("train", "val")], ids=["complete", "incomplete"])
+def test_patient_in_two_given_splits_is_refused(names: tuple[str, ...]) -> None:
+    table = _given(*names)
+    torn = replace(table, rows=(*table.rows, replace(table.rows[0], image="x.jpg", split="val")))
+    with pytest.raises(TableError, match=r"same patient in two splits.*trainbenign0.*--resplit"):
+        split(torn, 0.15, 0.2, 0)
+
+
+def test_lesion_in_two_given_splits_is_refused() -> None:
+    rows = [replace(row, patient_id="", lesion_id=row.patient_id) for row in _given(*SPLITS).rows]
+    torn = [*rows, replace(rows[0], image="x.jpg", split="test")]
+    with pytest.raises(TableError, match="same lesion in two splits"):
+        split(_table(*torn), 0.15, 0.2, 0)
+
+
+def test_given_split_without_one_of_the_classes_is_refused() -> None:
+    rows = [r for r in _given(*SPLITS).rows if (r.split, r.label) != ("test", "malignant")]
+    with pytest.raises(TableError, match="split test has no photograph of malignant"):
+        split(_table(*rows), 0.15, 0.2, 0)
+
+
+@pytest.mark.parametrize("patients", [1, 2])
+def test_too_few_groups_of_a_class_are_refused(patients: int) -> None:
+    malignant = [
+        Row(f"m{i}.jpg", "malignant", patient_id=f"M{i % patients}") for i in range(6)
+    ]
+    benign = [Row(f"b{i}.jpg", "benign", patient_id=f"B{i}") for i in range(30)]
+    with pytest.raises(TableError, match="too few patients, lesions or photographs"):
+        split(_table(*malignant, *benign), 0.15, 0.2, 0)
+
+
+@pytest.mark.parametrize("fault", ["text", "cut off", "far too large"])
+def test_unreadable_photograph_is_named(tmp_path: Path, fault: str) -> None:
+    path = tmp_path / "odd.png"
+    if fault == "text":
+        path.write_text("not a picture")
+    else:
+        ok, data = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (64, 64, 3)))
+        assert ok
+        content = data.tobytes()[:2000]
+        if fault == "far too large":  # a header that promises 20,000 x 20,000 pixels
+            side = (20_000).to_bytes(4, "big")
+            head = b"IHDR" + side + side + content[24:29]
+            import zlib
+
+            content = content[:12] + head + zlib.crc32(head).to_bytes(4, "big") + content[33:]
+        path.write_bytes(content)
+    with pytest.raises(TableError, match=r"odd\.png can't be read"):
+        group(_table(Row("odd.png", "benign"), root=tmp_path))
+
+
+def test_no_lesion_of_the_real_photographs_lies_in_two_splits(real_data: Path) -> None:
+    table = tables.read(real_data / "isic2017")
+    found = split(table, 0.15, 0.2, 0)
+    lesions = _splits_of(found.table, "lesion_id")
+    lesions.pop("")
+    assert len(lesions) > 100
+    assert all(len(where) == 1 for where in lesions.values())
+    names = _names(found.table)
+    assert names.count("val") / len(names) == pytest.approx(0.15, abs=0.03)
+    assert names.count("test") / len(names) == pytest.approx(0.2, abs=0.03)
+    assert "near-duplicate (1342 photographs)" in found.how
+    assert "lesion (579 photographs)" in found.how
