@@ -83,9 +83,13 @@ class Judge:
             macs=slimnet.macs(net),
             zeros=zeros(net),
             val_auc=self.truth.auc(logits),
-            agreement=float(spearmanr(own, full).statistic) if np.ptp(own) and np.ptp(full) else 0.0,
+            agreement=_rank_correlation(own, full),
             seconds=round(seconds, 1),
         )
+
+
+def _rank_correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    return float(spearmanr(one, other).statistic) if np.ptp(one) and np.ptp(other) else 0.0
 
 
 def logits_of(model: keras.Model, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

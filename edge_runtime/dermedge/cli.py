@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,17 +49,25 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"dermkit {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def kit(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
 ) -> None:
     """Train, compress, prove and run skin-lesion classifiers on edge devices.
 
     Research software, not a medical device.
     """
-    if version:
-        print(f"dermkit {__version__}")
-        raise typer.Exit
 
 
 @app.command(no_args_is_help=True)
@@ -77,7 +86,7 @@ def diagnose(
       kit diagnose small.kit photo.jpg
       kit diagnose small.kit photos/ --json > results.jsonl
     """
-    from dermedge import answer
+    from dermedge import answer, progress
     from dermedge.bundle import open_bundle
     from dermedge.diagnose import Diagnostician
 
@@ -86,10 +95,13 @@ def diagnose(
     terms = doctor.contract
     say = answer.as_json if as_json else answer.as_text
     failed = 0
-    for path, found in doctor.diagnose_files(paths):
-        failed += isinstance(found, ImageError)
-        line = say(path, found, terms)
-        print(line.encode(errors="backslashreplace").decode(), flush=True)  # names need not be text
+    # On a terminal the lines themselves show how far it is; redirected, a progress stands beside.
+    with progress.drawn() if not sys.stdout.isatty() else nullcontext(progress.silent) as draw:
+        for done, (path, found) in enumerate(doctor.diagnose_files(paths), 1):
+            failed += isinstance(found, ImageError)
+            line = say(path, found, terms).encode(errors="backslashreplace").decode()
+            print(line, flush=True)  # names need not be text
+            draw("photographs", done, len(paths))
     made_up = "This model has only seen made-up pictures. " if terms.provenance.made_up else ""
     print(f"{made_up}{terms.notice}", file=sys.stderr)
     if failed:

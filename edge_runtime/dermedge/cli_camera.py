@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dermedge.options import BundleFile, Json, Threads
+
 if TYPE_CHECKING:
     from dermedge.camera import Source
     from dermedge.live import Sighting
 
-_Bundle = Annotated[Path, typer.Argument(help="The bundle that judges, e.g. small.kit.")]
 _Source = Annotated[
     str,
     typer.Option(
@@ -29,33 +30,32 @@ _Frames = Annotated[int | None, typer.Option(min=1, help="Judge so many frames, 
 _Window = Annotated[bool, typer.Option("--window/--no-window", help="Show the frames.")]
 _Record = Annotated[Path | None, typer.Option(help="Append every line to this JSONL file.")]
 _Smooth = Annotated[int, typer.Option(min=1, help="Average over the last so many judged frames.")]
-_Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the model. [all cores]")]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, and nothing else.")]
 _Fps = Annotated[float | None, typer.Option(help="Pace of a folder of photographs. [10]")]
 
 
 def camera(
-    bundle: _Bundle,
+    bundle: BundleFile,
     source: _Source = "0",
     frames: _Frames = None,
     window: _Window = True,
     record: _Record = None,
     smooth: _Smooth = 5,
-    threads: _Threads = None,
-    as_json: _Json = False,
+    threads: Threads = None,
+    as_json: Json = False,
     fps: _Fps = None,
 ) -> None:
     """Judge what a camera sees; the newest frame is judged, older ones are dropped.
-
-    \b
-    kit camera small.kit
-    kit camera small.kit --source picamera2 --no-window --record today.jsonl
-    kit camera small.kit --source photos/ --fps 2 --frames 20 --no-window --json
 
     Ctrl-C, SIGTERM, and q or Esc in the window end it cleanly, with exit code 0 and a summary on
     standard error. Every line carries the frame's age: from its capture to the verdict. With
     --json and --record the first line of a run also carries the notice. Research software, not a
     medical device.
+
+    \b
+    Example:
+      kit camera small.kit
+      kit camera small.kit --source picamera2 --no-window --record today.jsonl
+      kit camera small.kit --source photos/ --fps 2 --frames 20 --no-window --json
     """
     from dermedge.bundle import open_bundle
     from dermedge.camera import open_source

@@ -26,7 +26,9 @@ def drawn() -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import Progress as Bars
 
-    with Bars(*_columns(), console=Console(stderr=True), transient=True) as bars:
+    # Standard output stays as it is: it may be a file of JSON lines.
+    console = Console(stderr=True)
+    with Bars(*_columns(), console=console, transient=True, redirect_stdout=False) as bars:
         tasks = {}
 
         def draw(stage: str, done: int, total: int) -> None:

@@ -1,5 +1,8 @@
 import dataclasses
+import os
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -179,3 +182,25 @@ def test_signed_numbers_have_no_negative_zero(value, text):
 
 def test_sizes_are_given_in_fitting_units():
     assert (summary.size(94_211_004), summary.size(3412)) == ("94.2 MB", "3.4 kB")
+
+
+def test_chromium_shows_the_page_without_a_network(found, tmp_path):
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no chromium: .ci/run installs it")
+        pytest.skip("no chromium")
+    page = report.write(found, tmp_path / "report", None)
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"]
+    offline = ["--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    shown = subprocess.run(
+        [chromium, *flags, *offline, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    tags = Links(shown).tags
+    assert tags.count("svg") == len(PLOTS)
+    assert "not a medical device" in shown
+    assert NASTY not in shown

@@ -94,8 +94,9 @@ def test_the_edge_wheel_holds_the_edge_package_only(edge_wheel: Path):
     assert contents(edge_wheel) == source_files(EDGE / "dermedge")
 
 
-def test_the_full_wheel_carries_the_licence(full_wheel: Path):
-    assert record(full_wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text(encoding="utf-8")
+def test_both_wheels_carry_the_licence(full_wheel: Path, edge_wheel: Path):
+    for wheel in (full_wheel, edge_wheel):
+        assert record(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text(encoding="utf-8")
 
 
 def test_the_edge_wheel_asks_for_no_tensorflow(edge_wheel: Path):

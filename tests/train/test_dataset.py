@@ -77,7 +77,7 @@ def test_all_unreadable_photographs_are_counted_and_the_first_are_named(
     bad = [own.rows[i] for i in (0, 2, 3, 5, 7, 11)]
     for row in bad:
         own.path(row).write_text("a text file named .jpg")
-    with pytest.raises(InputError, match="^6 photographs: ") as caught:
+    with pytest.raises(InputError, match=r"^6 photographs: ") as caught:
         prepare_table(own, SPEC, tmp_path / "cache")
     named = [row.image in str(caught.value) for row in bad]
     assert named == [True] * 5 + [False]

@@ -66,7 +66,15 @@ def test_csv_reads_back_as_the_same_numbers() -> None:
     phase.add(Epoch(3e-5, math.nan, 0.1 + 0.2, 2 / 3))
     phase.add(Epoch(3e-6, 0.25, 0.5, 1.0))
     first, second = csv.DictReader(io.StringIO(history.to_csv()))
-    assert list(first) == "phase epoch learning_rate loss val_loss val_auc seconds".split()
+    assert list(first) == [
+        "phase",
+        "epoch",
+        "learning_rate",
+        "loss",
+        "val_loss",
+        "val_auc",
+        "seconds",
+    ]
     assert (first["phase"], first["epoch"], second["epoch"]) == ("finetune", "0", "1")
     assert math.isnan(float(first["loss"]))
     assert float(first["val_loss"]) == 0.1 + 0.2

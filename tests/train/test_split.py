@@ -1,6 +1,6 @@
 """The split: no patient, lesion or near-duplicate in two parts, every class in each part."""
 
-import shutil
+import zlib
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from dermedge import table as tables
 from dermedge.errors import TableError
 from dermedge.table import SPLITS, Row, Table
 from dermtrain import split as splitting
+from dermtrain import synthetic
 from dermtrain.split import group, split
 
 NOWHERE = Path("labels.csv")
@@ -96,25 +97,24 @@ def test_patient_counts_before_lesion_and_lesion_before_near_duplicates(tmp_path
     assert len({a, c, d, unknown}) == 4
 
 
-def _reencoded(folder: Path, name: str) -> str:
-    picture = cv2.imread(str(folder / name))
-    smaller = cv2.resize(picture, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
-    copy = name.replace(".jpg", "_copy.jpg")
-    cv2.imwrite(str(folder / copy), smaller, [cv2.IMWRITE_JPEG_QUALITY, 70])
-    return copy
-
-
+@pytest.mark.parametrize(("scale", "quality"), [(1.0, 50), (0.7, 70), (0.5, 90)])
 def test_same_picture_encoded_anew_and_smaller_stays_with_the_first(
-    pictures: Path, tmp_path: Path
+    tmp_path: Path, scale: float, quality: int
 ) -> None:
-    shutil.copytree(pictures / "images", tmp_path / "images")
+    synthetic.make_set(tmp_path / "set", 12, size=384)
+    table = tables.read(tmp_path / "set")
     # One photograph of each lesion: others of one lesion may well be alike.
-    firsts = {row.lesion_id: row for row in reversed(tables.read(pictures).rows)}.values()
-    rows = [Row(row.image, row.label) for row in firsts]
-    copies = [Row(_reencoded(tmp_path, row.image), row.label) for row in rows]
-    numbers = group(_table(*rows, *copies, root=tmp_path))
-    assert list(numbers[: len(rows)]) == list(numbers[len(rows) :])
-    assert len(set(numbers)) > 0.8 * len(rows)
+    firsts = {row.lesion_id: row.image for row in table.rows}.values()
+    copies = []
+    for name in firsts:
+        picture = cv2.imread(str(table.root / name))
+        smaller = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        copies.append(name.replace(".jpg", "_copy.jpg"))
+        cv2.imwrite(str(table.root / copies[-1]), smaller, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    rows = (Row(name, "benign") for name in [*firsts, *copies])
+    numbers = list(group(_table(*rows, root=table.root)))
+    assert numbers[: len(firsts)] == numbers[len(firsts) :]
+    assert len(set(numbers)) == len(firsts)
 
 
 def test_near_duplicates_of_near_duplicates_stay_together_too(
@@ -194,9 +194,7 @@ def test_given_split_without_one_of_the_classes_is_refused() -> None:
 
 @pytest.mark.parametrize("patients", [1, 2])
 def test_too_few_groups_of_a_class_are_refused(patients: int) -> None:
-    malignant = [
-        Row(f"m{i}.jpg", "malignant", patient_id=f"M{i % patients}") for i in range(6)
-    ]
+    malignant = [Row(f"m{i}.jpg", "malignant", patient_id=f"M{i % patients}") for i in range(6)]
     benign = [Row(f"b{i}.jpg", "benign", patient_id=f"B{i}") for i in range(30)]
     with pytest.raises(TableError, match="too few patients, lesions or photographs"):
         split(_table(*malignant, *benign), 0.15, 0.2, 0)
@@ -214,8 +212,6 @@ def test_unreadable_photograph_is_named(tmp_path: Path, fault: str) -> None:
         if fault == "far too large":  # a header that promises 20,000 x 20,000 pixels
             side = (20_000).to_bytes(4, "big")
             head = b"IHDR" + side + side + content[24:29]
-            import zlib
-
             content = content[:12] + head + zlib.crc32(head).to_bytes(4, "big") + content[33:]
         path.write_bytes(content)
     with pytest.raises(TableError, match=r"odd\.png can't be read"):

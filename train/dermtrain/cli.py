@@ -79,12 +79,13 @@ def train(
     need_tensorflow()
     from dermedge import progress
     from dermtrain.history import History
-    from dermtrain.job import Job
-    from dermtrain.job import train as run_job
     from dermtrain.recipe import Recipe, load
 
+    how = load(Recipe, recipe, Path(__file__).parent)  # before TensorFlow, which takes seconds
+    from dermtrain.job import Job
+    from dermtrain.job import train as run_job
+
     names = tuple(name.strip() for name in positive.split(",") if name.strip())
-    how = load(Recipe, recipe, Path(__file__).parent)
     job = Job(data, out, how, weights, names, image_size, seed, images, resplit)
     with progress.drawn() as draw:
         run = run_job(job, History(_print_entry), _say, draw)
