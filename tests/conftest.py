@@ -39,6 +39,7 @@ def terms() -> contract.Contract:
             licence="CC0-1.0",
             made_up=True,
             split="none",
+            weights="by hand",
             recipe="tests",
             seed=0,
             versions={},

@@ -33,6 +33,7 @@ def write(terms: Contract, title: str) -> str:
         "## Data",
         f"- {origin.data} (licence: {origin.licence}); recipe {origin.recipe}, seed {origin.seed}",
         f"- split: {origin.split}",
+        f"- started from {origin.weights}",
         "- skin tone, age and sex: not evaluated",
         "",
         "## Decision",

@@ -21,15 +21,14 @@ from dermcompress.quantize import quantize_aware
 from dermcompress.recipe import CompressRecipe
 from dermcompress.slim import slim
 from dermcompress.sparsify import sparsify
-from dermedge import atomic, bundle, metrics
+from dermedge import atomic, bundle
 from dermedge.contract import Contract
-from dermedge.decide import positive_probability
 from dermedge.errors import InputError
 from dermedge.model import Classifier
 from dermedge.progress import Progress, silent
 from dermtrain import run as runs
 from dermtrain import weights
-from dermtrain.calibrate import calibrate
+from dermtrain.calibrate import freeze
 from dermtrain.dataset import prepare_table, targets
 from dermtrain.truth import Truth
 
@@ -180,18 +179,19 @@ class _Line:
     def calibrated(self, val: npt.NDArray, test: npt.NDArray) -> Contract:
         """The contract with temperature, thresholds and figures of the small model itself."""
         truth = {name: self.truth.of(self.pixels.rows(name)) for name in ("val", "test")}
-        calibration, decision = calibrate(val, truth["val"], self.job.seed)
-        found = {}
-        for name, logits in (("val", val), ("test", test)):
-            p = positive_probability(logits, calibration.temperature, self.contract.positive)
-            figures = metrics.figures(truth[name].is_positive, p, decision.threshold)
-            found[name] = dataclasses.asdict(figures)
+        frozen = freeze({"val": val, "test": test}, truth, self.job.seed)
         origin = self.contract.provenance
-        recipe = f"{origin.recipe}, compressed by {self.recipe.name}"
-        measured = {**origin.metrics, **found, "steps": [dataclasses.asdict(s) for s in self.done]}
-        provenance = dataclasses.replace(origin, recipe=recipe, metrics=measured)
+        steps_taken = [dataclasses.asdict(step) for step in self.done]
+        provenance = dataclasses.replace(
+            origin,
+            recipe=f"{origin.recipe}, compressed by {self.recipe.name}",
+            metrics={**frozen.metrics, "steps": steps_taken},
+        )
         return dataclasses.replace(
-            self.contract, calibration=calibration, decision=decision, provenance=provenance
+            self.contract,
+            calibration=frozen.calibration,
+            decision=frozen.decision,
+            provenance=provenance,
         )
 
     def pack(self, name: str, model: bytes, terms: Contract, title: str) -> Contract:

@@ -112,6 +112,7 @@ class Provenance:
     licence: str
     made_up: bool
     split: str
+    weights: str
     recipe: str
     seed: int
     versions: Mapping[str, str]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_curve
 
+from dermedge import metrics
 from dermedge.contract import Calibration, Decision
 from dermedge.decide import positive_probability, probabilities
 from dermtrain.truth import Truth
@@ -15,6 +21,34 @@ SENSITIVITIES = (0.90, 0.95)
 CHOSEN_FOR = "sensitivity>=0.90"
 YOUDEN = "youden"
 _RESAMPLES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What validation fixed for one model, and what that gives on each split.
+
+    Attributes:
+        calibration: The temperature.
+        decision: The operating points.
+        metrics: `dermedge.metrics.Figures` of each split, as plain values for the contract.
+    """
+
+    calibration: Calibration
+    decision: Decision
+    metrics: dict[str, dict[str, Any]]
+
+
+def freeze(
+    logits: Mapping[str, npt.NDArray[np.floating]], truth: Mapping[str, Truth], seed: int
+) -> Frozen:
+    """Calibrate on `val`, then measure every split, each (rows, classes), with what that froze."""
+    calibration, decision = calibrate(logits["val"], truth["val"], seed)
+    measured = {}
+    for name, scores in logits.items():
+        p = positive_probability(scores, calibration.temperature, truth[name].positive)
+        figures = metrics.figures(truth[name].is_positive, p, decision.threshold)
+        measured[name] = dataclasses.asdict(figures)
+    return Frozen(calibration, decision, measured)
 
 
 def calibrate(

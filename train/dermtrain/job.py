@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dermedge import __version__, atomic, metrics, quality
+from dermedge import __version__, atomic, quality
 from dermedge import contract as contracts
 from dermedge import table as tables
 from dermedge.contract import Contract
@@ -21,7 +20,7 @@ from dermedge.errors import InputError
 from dermedge.progress import Progress, silent
 from dermedge.table import Table
 from dermtrain import curves, run, weights
-from dermtrain.calibrate import calibrate
+from dermtrain.calibrate import freeze
 from dermtrain.dataset import Pixels, prepare_table, targets
 from dermtrain.features import Features, predict
 from dermtrain.fit import fit, start
@@ -64,7 +63,7 @@ def train(job: Job, history: History, note: Note, progress: Progress = silent) -
     table = tables.read(job.data, job.images)
     labels = _labels(table, job.positive)
     fitted = start(job.size, len(labels), job.weights, job.recipe.stage, job.seed)
-    note(str(fitted.weights))
+    note(f"weights {fitted.weights}")
     note(f"frozen up to {fitted.boundary}; device: {_device()}")
     parted = split(table, job.recipe.val, job.recipe.test, job.seed, job.resplit, progress)
     table = parted.table
@@ -80,7 +79,7 @@ def train(job: Job, history: History, note: Note, progress: Progress = silent) -
 
     logits = predict(fitted.model, Features(pixels.values, 1), np.arange(len(table.rows)))
     weights.save(fitted.model, job.out / run.WEIGHTS)
-    terms = _contract(job, parted, labels, pixels, logits, spec)
+    terms = _contract(job, parted, labels, fitted.weights, pixels, logits, spec)
     _write_results(job.out, terms, table, truth, logits, history)
     shutil.rmtree(cache)
     return run.open_run(job.out)
@@ -112,39 +111,38 @@ def _contract(
     job: Job,
     parted: Split,
     labels: tuple[contracts.Label, ...],
+    filled: weights.Filled,
     pixels: Pixels,
     logits: np.ndarray,
     spec: contracts.Input,
 ) -> Contract:
     table, truth = parted.table, _truth(parted.table, labels)
-    val, test, learnt = (pixels.rows(name) for name in ("val", "test", "train"))
-    calibration, decision = calibrate(logits[val], truth.of(val), job.seed)
-    probability = positive_probability(logits, calibration.temperature, truth.positive)
-    measured = {
-        name: metrics.figures(truth.of(rows).is_positive, probability[rows], decision.threshold)
-        for name, rows in (("val", val), ("test", test))
-    }
+    rows = {name: pixels.rows(name) for name in tables.SPLITS}
+    judged = ("val", "test")
+    frozen = freeze(
+        {name: logits[rows[name]] for name in judged},
+        {name: truth.of(rows[name]) for name in judged},
+        job.seed,
+    )
     weights_file = job.out / run.WEIGHTS
     return Contract(
         model=contracts.Model(weights_file.name, run.sha256(weights_file), "keras"),
         input=spec,
         labels=labels,
         outputs=(contracts.Output("logits"),),
-        calibration=calibration,
-        decision=decision,
-        quality=quality.limits_from([pixels.figures[i] for i in learnt]),
+        calibration=frozen.calibration,
+        decision=frozen.decision,
+        quality=quality.limits_from([pixels.figures[i] for i in rows["train"]]),
         provenance=contracts.Provenance(
             data=_name(job.data),
             licence=table.licences,
             made_up=table.made_up,
             split=parted.how,
+            weights=str(filled),
             recipe=job.recipe.name,
             seed=job.seed,
             versions=versions(),
-            metrics={
-                "weights": Path(job.weights).name,
-                **{name: dataclasses.asdict(figures) for name, figures in measured.items()},
-            },
+            metrics=frozen.metrics,
         ),
     )
 

@@ -37,7 +37,7 @@ class Filled:
     def __str__(self) -> str:
         """One line for the terminal."""
         random = f"; at random: {_ranges(self.random)}" if self.random else ""
-        return f"weights {self.source}: filled {_ranges(self.filled)}{random}"
+        return f"{Path(self.source).name}: filled {_ranges(self.filled)}{random}"
 
 
 def fill(model: keras.Model, source: str) -> Filled:
