@@ -38,14 +38,15 @@ def compress(
       kit compress runs/first
       kit compress runs/first --out bundles --recipe default
     """
-    from dermtrain.cli import need_tensorflow
-
-    need_tensorflow()
-    from dermcompress import line, steps
     from dermcompress import recipe as recipes
     from dermedge import progress
+    from dermtrain.cli import load_tensorflow
 
-    job = line.Job(run, out or run / "bundles", recipes.load(recipe), seed, data, images)
+    how = recipes.load(recipe)
+    load_tensorflow()
+    from dermcompress import line, steps
+
+    job = line.Job(run, out or run / "bundles", how, seed, data, images)
     print(steps.HEADER, file=sys.stderr, flush=True)
     with progress.drawn() as draw:
         result = line.compress(job, lambda step: print(step, file=sys.stderr, flush=True), draw)

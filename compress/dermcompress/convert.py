@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import tensorflow as tf
 import tf_keras as keras
+
+from dermedge.quiet import quiet
 
 
 def to_float(model: keras.Model) -> bytes:
     """A float32 .tflite of a model's first output: float32 pixels in, float32 logits out."""
-    return _converter(model).convert()
+    converter = _converter(model)
+    with quiet():
+        return converter.convert()
 
 
 def to_int8(model: keras.Model) -> bytes:
@@ -25,7 +24,7 @@ def to_int8(model: keras.Model) -> bytes:
     converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.uint8
-    with _quiet():
+    with quiet():
         return converter.convert()
 
 
@@ -40,16 +39,3 @@ def _converter(model: keras.Model) -> tf.lite.TFLiteConverter:
     spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="pixels")
     concrete = tf.function(run).get_concrete_function(spec)
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converter's C++ remarks, written straight to file descriptor 2, off the terminal."""
-    with tempfile.TemporaryFile() as sink:
-        kept = os.dup(2)
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

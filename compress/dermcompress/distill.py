@@ -78,22 +78,30 @@ def mimic(
         student: From `slimnet.build`, or that net wrapped by TFMOT.
         lesson: The teacher's answers.
         epochs: How often each photograph is seen, each time in a random view.
-        learning_rate: Of Adam. Gentle: high rates throw a reconstruction away.
+        learning_rate: Greatest of Adam; it rises for a tenth of the steps, then falls to 0 on a
+            cosine. High rates throw a reconstruction away.
         batch: Photographs in a step.
         seed: Of order and views.
         stage: Name of this training for the progress.
         progress: Told of the steps done.
     """
-    optimizer = keras.optimizers.Adam(learning_rate)
+    steps = max(1, len(lesson.pixels) // batch)
+    optimizer = keras.optimizers.Adam(_gentle(learning_rate, epochs * steps))
     step = _step(student, optimizer, float(lesson.pooled.var(axis=1).mean()))
     random = np.random.default_rng(seed)
-    steps = max(1, len(lesson.pixels) // batch)
     for epoch in range(epochs):
         order = random.permutation(len(lesson.pixels))
         for number in range(steps):
             rows = np.sort(order[number * batch : (number + 1) * batch])
             step(*lesson.take(int(random.integers(len(lesson.logits))), rows))
             progress(stage, epoch * steps + number + 1, epochs * steps)
+
+
+def _gentle(rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    rising = max(1, steps // 10)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - rising), warmup_target=rate, warmup_steps=rising
+    )
 
 
 def _step(student: keras.Model, optimizer: keras.optimizers.Optimizer, variance: float):

@@ -17,6 +17,7 @@ from dermcompress.fold import Conv
 from dermcompress.reconstruct import choose, solve
 from dermcompress.slimnet import Block, blocks
 from dermedge.progress import Progress, silent
+from dermtrain.features import half
 
 _BATCH = 16
 _POSITIONS = 48  # sampled in each photograph's map: neighbours tell the solver little new
@@ -125,7 +126,7 @@ def _map(maps: npt.NDArray, function) -> Maps:
     parts = []
     for start in range(0, len(maps), _BATCH):
         x = tf.constant(maps[start : start + _BATCH].astype(np.float32))
-        parts.append(tf.saturate_cast(function(x), tf.float16).numpy())
+        parts.append(half(function(x).numpy()))
     return np.concatenate(parts)
 
 

@@ -197,4 +197,4 @@ def _predictions(
 
 
 def _interrupt(number: int, frame: object) -> None:
-    raise Interrupted("stopped; nothing was left half-written")
+    raise Interrupted

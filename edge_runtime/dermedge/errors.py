@@ -73,3 +73,7 @@ class Interrupted(KitError):  # noqa: N818 (not an error: a wish)
     """Somebody wants the command to stop."""
 
     exit_code = 130
+
+    def __str__(self) -> str:
+        """One line, whatever Keras or a graph under construction has wrapped around it."""
+        return "stopped; nothing was left half-written"

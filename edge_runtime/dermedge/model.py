@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dermedge.contract import Contract
 from dermedge.errors import BundleError, KitError, MissingError
+from dermedge.quiet import quiet
 
 # Module that offers `Interpreter`, and the distribution that brings it; the first found is used.
 RUNTIMES = (
@@ -46,8 +47,9 @@ class Classifier:
             raise KitError(f"expected at least one thread, got {self.threads}")
         interpreter_class, self.runtime = _runtime()
         try:
-            self._interpreter = interpreter_class(model_content=model, num_threads=self.threads)
-            self._interpreter.allocate_tensors()
+            with quiet():  # XNNPACK says hello
+                self._interpreter = interpreter_class(model_content=model, num_threads=self.threads)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{self.runtime} can't run {contract.model.file}: {error}") from error
         self._input = self._interpreter.get_input_details()[0]

@@ -11,6 +11,7 @@ import typer
 
 from dermedge.errors import MissingError
 from dermedge.options import Images, Json
+from dermedge.quiet import quiet
 
 if TYPE_CHECKING:
     from dermtrain.history import Entry
@@ -76,12 +77,12 @@ def train(
       kit train photos/ --out runs/first
       kit train photos/ --out runs/first --weights resnet50.npz --resplit
     """
-    need_tensorflow()
     from dermedge import progress
     from dermtrain.history import History
     from dermtrain.recipe import Recipe, load
 
     how = load(Recipe, recipe, Path(__file__).parent)  # before TensorFlow, which takes seconds
+    load_tensorflow()
     from dermtrain.job import Job
     from dermtrain.job import train as run_job
 
@@ -103,8 +104,8 @@ def train(
         )
 
 
-def need_tensorflow() -> None:
-    """Say what to install when the training extra is missing.
+def load_tensorflow() -> None:
+    """Import TensorFlow without its greetings, or say what to install.
 
     Raises:
         MissingError: It is.
@@ -113,6 +114,10 @@ def need_tensorflow() -> None:
 
     if not all(find_spec(name) for name in ("tensorflow", "tf_keras", "sklearn")):
         raise MissingError("this needs TensorFlow; run: pip install 'dermkit[train]'")
+    with quiet():  # it looks for CUDA aloud, when imported and when first asked for devices
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
 
 
 def _say(line: str) -> None:

@@ -18,6 +18,7 @@ from dermtrain import backbone
 from dermtrain.dataset import Pixels
 
 BATCH = 32
+_HALF = np.finfo(np.float16).min, np.finfo(np.float16).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class Features:
             yield self.take(rows[start : start + BATCH], view)
 
 
+def half(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    """The nearest float16; what is too great for it becomes its greatest instead of infinite."""
+    return np.clip(values, *_HALF).astype(np.float16)
+
+
 def mirror(batch: npt.NDArray, view: int) -> npt.NDArray:
     """View number `view` of a batch (rows, height, width, channels)."""
     batch = batch[:, :, ::-1] if view & 1 else batch
@@ -73,7 +79,7 @@ def extract(
     frozen = backbone.below(model, boundary)
     path = cache / f"{boundary}-{_key(frozen, pixels, views)}.npy"
     if not path.is_file():
-        run = tf.function(lambda x: tf.saturate_cast(frozen(x, training=False), tf.float16))
+        run = tf.function(lambda x: frozen(x, training=False))
         rows = len(pixels.values)
         shape = (views, rows, *frozen.output_shape[1:])
         with atomic.whole(path) as temporary:
@@ -81,7 +87,9 @@ def extract(
             for view in range(views):
                 for start in range(0, rows, BATCH):
                     batch = mirror(pixels.values[start : start + BATCH], view)
-                    values[view, start : start + BATCH] = run(tf.cast(batch, tf.float32))
+                    values[view, start : start + BATCH] = half(
+                        run(tf.cast(batch, tf.float32)).numpy()
+                    )
                     progress(
                         f"features at {boundary}", view * rows + start + len(batch), views * rows
                     )

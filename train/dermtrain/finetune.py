@@ -17,6 +17,7 @@ from dermtrain.recipe import Recipe
 from dermtrain.truth import Truth
 
 _SLOWER = 0.1  # the learning rate falls by this at the first plateau
+_CLIP = 5.0  # greatest length of a gradient: one odd batch must not undo what was learnt
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,13 @@ def finetune(
     """Train `tail` in place; it ends with the weights of its best epoch on validation.
 
     The first entry of the phase is the start, before any step: fine-tuning never ends worse than
-    the head that it began with. At the first plateau the learning rate falls tenfold and training
-    goes on from the best weights; at the second it ends.
+    the head that it began with. The learning rate rises during the first epoch, since Adam's first
+    steps are as long as all others and know least. At the first plateau it falls tenfold and
+    training goes on from the best weights; at the second it ends.
     """
-    optimizer = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = keras.optimizers.AdamW(
+        recipe.learning_rate, weight_decay=recipe.weight_decay, global_clipnorm=_CLIP
+    )
     step = _step(tail, optimizer, recipe, _class_weights(seen.truth.labels[seen.train]))
     random = np.random.default_rng(seed)
     phase.add(_watch(tail, seen, loss=float("nan"), rate=recipe.learning_rate))
@@ -53,6 +57,8 @@ def finetune(
         batches = list(_batches(seen.train, recipe.batch, random))
         for done, rows in enumerate(batches, 1):
             view = int(random.integers(seen.features.views))
+            if epoch == 1:
+                optimizer.learning_rate.assign(recipe.learning_rate * done / len(batches))
             x, y = seen.features.take(rows, view), seen.truth.labels[rows]
             losses.append(float(step(tf.constant(x), tf.constant(y))))
             progress(f"{phase.name}, epoch {epoch} of at most {recipe.epochs}", done, len(batches))

@@ -42,7 +42,7 @@ class Recipe:
         stage: The lowest stage that fine-tuning trains; what lies below stays frozen.
         patience: Steps without a better validation AUC that make a plateau.
         epochs: Fine-tuning ends after so many at the latest; 0 leaves it out.
-        learning_rate: Of fine-tuning; lowered tenfold at the first plateau, the end at the second.
+        learning_rate: Of fine-tuning; rises in the first epoch, falls tenfold at the first plateau.
         weight_decay: Decoupled (AdamW).
         batch: Photographs in a step.
         label_smoothing: Share of the target spread over all classes.
@@ -53,12 +53,12 @@ class Recipe:
     test: float = 0.2
     views: int = 2
     stage: str = "conv5"
-    patience: int = 3
-    epochs: int = 10
-    learning_rate: float = 3e-5
-    weight_decay: float = 0.0
+    patience: int = 2
+    epochs: int = 8
+    learning_rate: float = 1e-5
+    weight_decay: float = 0.3
     batch: int = 32
-    label_smoothing: float = 0.1
+    label_smoothing: float = 0.0
 
     def rules(self) -> dict[str, bool]:
         """What must hold, in words, and whether it does."""
