@@ -49,6 +49,7 @@ def test_folder_by_the_bare_interpreter(
     def loop() -> None:
         for path in photographs:
             bgr = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+            assert bgr is not None
             rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
             resized = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA)
             interpreter.set_tensor(given["index"], resized[None])

@@ -59,7 +59,7 @@ def test_what_changes_the_pixels_is_prepared_anew(own: Table, tmp_path: Path, wh
     table, spec = own, SPEC
     if what == "photograph":
         path = own.path(own.rows[3])
-        cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+        cv2.imwrite(str(path), 255 - image.read(path)[:, :, ::-1])
         os.utime(path, ns=(1, 1))
     elif what == "order":
         table = Table(own.source, own.root, own.rows[::-1])

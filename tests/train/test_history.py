@@ -34,9 +34,7 @@ def test_patience_begins_anew_when_asked_but_the_best_stays(
     aucs: list[float], patience: int
 ) -> None:
     phase = History().phase("p", patience)
-    for auc in [*aucs, *[0.0] * patience]:
-        plateau = phase.add(_epoch(auc))
-    assert plateau
+    assert [phase.add(_epoch(auc)) for auc in [*aucs, *[0.0] * patience]][-1]
     phase.patient_again()
     again = [phase.add(_epoch(0.0)) for _ in range(patience)]
     assert again == [False] * (patience - 1) + [True]

@@ -10,11 +10,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from dermedge import contract
+from dermedge import contract, image
 from dermedge import table as tables
 from dermedge.decide import probabilities
 from dermedge.errors import InputError, TableError
@@ -85,7 +84,7 @@ def test_leaves_a_whole_run_folder_and_no_cache(finished: tuple[Run, list[str]])
     assert terms.provenance.licence == "CC0-1.0"
     assert terms.provenance.recipe == "quick"
     assert terms.provenance.split == "as given by the table"
-    assert terms.provenance.metrics["weights"] == "up_to_conv4.npz"
+    assert terms.provenance.weights.startswith("up_to_conv4.npz: filled conv1 (2)")
     assert recipe.load(Recipe, str(folder / "recipe.toml"), folder) == finished[0].recipe
 
 
@@ -105,7 +104,7 @@ def test_history_holds_both_phases_and_the_curves_are_a_picture(
     phases = [record["phase"] for record in _records(folder / run.HISTORY)]
     assert phases[0] == "transfer"
     assert phases[-2:] == ["finetune", "finetune"]
-    assert cv2.imread(str(folder / run.CURVES)).shape[1] > 1000
+    assert image.read(folder / run.CURVES).shape[1] > 1000
 
 
 def test_predictions_are_of_validation_and_test_only(finished: tuple[Run, list[str]]) -> None:
@@ -231,7 +230,8 @@ def test_help_shows_an_example_and_needs_no_data() -> None:
 
 def test_made_up_set_is_drawn_by_the_command(tmp_path: Path) -> None:
     done = _kit("data", "synth", tmp_path / "set", "--images", 12, "--seed", 3)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert all(line.startswith("drawing: ") for line in done.stderr.splitlines())
     assert "12 made-up pictures" in done.stdout
     assert len(tables.read(tmp_path / "set").rows) == 12
 
@@ -256,7 +256,7 @@ def test_wrong_option_is_one_line_and_exit_code_4(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("after", ["weights none", "transfer"])
+@pytest.mark.parametrize("after", ["weights none", "transfer", "finetune"])
 def test_ctrl_c_ends_with_one_line_exit_code_130_and_nothing_half_written(
     pictures: Path, tmp_path: Path, after: str
 ) -> None:

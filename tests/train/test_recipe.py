@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import dermtrain
 from dermcompress import recipe as compress_recipe
 from dermedge.errors import InputError
-from dermtrain.recipe import STAGES, Recipe, load, parse, shipped, to_toml
+from dermtrain.recipe import STAGES, Recipe, load, parse, shipped, to_toml, tomllib
 
 TRAIN = Path(dermtrain.__file__).parent
 COMPRESS = Path(compress_recipe.__file__).parent
@@ -110,8 +110,4 @@ def test_a_file_takes_what_it_leaves_out_from_the_defaults(tmp_path: Path) -> No
     )
 )
 def test_a_resolved_recipe_reads_back_as_itself(recipe: Recipe) -> None:
-    try:
-        import tomllib
-    except ModuleNotFoundError:
-        import tomli as tomllib
     assert parse(Recipe, tomllib.loads(to_toml(recipe)), "recipe.toml") == recipe

@@ -66,7 +66,7 @@ def test_own_table_is_the_split_that_was_used(run: Run, pictures: Path) -> None:
 @pytest.mark.parametrize("fault", ["absent", "another file"])
 def test_weights_that_the_contract_does_not_name_are_refused(light: Path, fault: str) -> None:
     if fault == "another file":
-        np.savez(light / runs.WEIGHTS, **{"head/bias": np.zeros(2)})
+        np.savez(light / runs.WEIGHTS, **{"head/bias": np.zeros(2)})  # type: ignore[arg-type]
     with pytest.raises(BundleError, match=r"weights\.npz is absent or not the file"):
         open_run(light).model()
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dermedge import image
 from dermedge import table as tables
 from dermedge.errors import TableError
 from dermedge.table import SPLITS, Row, Table
@@ -107,7 +108,7 @@ def test_same_picture_encoded_anew_and_smaller_stays_with_the_first(
     firsts = {row.lesion_id: row.image for row in table.rows}.values()
     copies = []
     for name in firsts:
-        picture = cv2.imread(str(table.root / name))
+        picture = image.read(table.root / name)[:, :, ::-1]
         smaller = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         copies.append(name.replace(".jpg", "_copy.jpg"))
         cv2.imwrite(str(table.root / copies[-1]), smaller, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -105,7 +105,7 @@ def test_float16_kernels_are_widened_and_absent_biases_are_zero(
     model: keras.Model, tmp_path: Path
 ) -> None:
     kernel = np.random.default_rng(0).normal(0, 0.1, (7, 7, 3, 64)).astype(np.float16)
-    np.savez(tmp_path / "half.npz", **{"conv1_conv/kernel": kernel})
+    np.savez(tmp_path / "half.npz", **{"conv1_conv/kernel": kernel})  # type: ignore[arg-type]
     filled = weights.fill(model, str(tmp_path / "half.npz"))
     found, bias = model.get_layer("conv1_conv").get_weights()
     assert filled.filled == ("conv1_conv",)
@@ -118,7 +118,7 @@ def test_layer_of_another_shape_keeps_its_random_start(model: keras.Model, tmp_p
     before = model.get_layer("head").get_weights()
     arrays = {"head/kernel": np.ones((1, 1, 2048, 7)), "head/bias": np.ones(7)}
     good = {"conv1_conv/kernel": np.ones((7, 7, 3, 64))}
-    np.savez(tmp_path / "w.npz", **arrays, **good)
+    np.savez(tmp_path / "w.npz", **arrays, **good)  # type: ignore[arg-type]
     assert "head" in weights.fill(model, str(tmp_path / "w.npz")).random
     np.testing.assert_equal(model.get_layer("head").get_weights(), before)
 
@@ -128,12 +128,12 @@ def test_none_fills_nothing(model: keras.Model) -> None:
     filled = weights.fill(model, "none")
     assert filled.filled == ()
     assert "normalise" not in filled.random
-    assert str(filled).startswith("weights none: filled nothing; at random: conv1 (2)")
+    assert str(filled).startswith("none: filled nothing; at random: conv1 (2)")
     np.testing.assert_equal(model.get_layer("conv3_block1_1_conv").get_weights(), before)
 
 
 def _pickled(path: Path) -> None:
-    np.savez(path, **{"conv1_conv/kernel": np.array([{"an": "object"}], dtype=object)})
+    np.savez(path, **{"conv1_conv/kernel": np.array([{"an": "object"}], dtype=object)})  # type: ignore[arg-type]
 
 
 def _single_array(path: Path) -> None:
@@ -142,12 +142,12 @@ def _single_array(path: Path) -> None:
 
 
 def _cut_off(path: Path) -> None:
-    np.savez(path, **{"conv1_conv/kernel": np.zeros((7, 7, 3, 64))})
+    np.savez(path, **{"conv1_conv/kernel": np.zeros((7, 7, 3, 64))})  # type: ignore[arg-type]
     path.write_bytes(path.read_bytes()[:5000])
 
 
 REFUSED = {
-    "nothing fits": ("other.npz", lambda p: np.savez(p, **{"dense/kernel": np.ones((2, 2))})),
+    "nothing fits": ("other.npz", lambda p: np.savez(p, **{"dense/kernel": np.ones((2, 2))})),  # type: ignore[arg-type]
     "pickled objects": ("pickled.npz", _pickled),
     "a single array": ("array.npz", _single_array),
     "cut off": ("cut.npz", _cut_off),

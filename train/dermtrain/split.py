@@ -107,7 +107,7 @@ def _near_duplicates(table: Table, indices: Sequence[int], progress: Progress) -
         distance = np.unpackbits(bits[i:] ^ bits[i], axis=1).sum(axis=1)
         joined = np.unique(leaders[i:][distance <= NEAR_BITS])  # groups that meet in this row
         leaders[np.isin(leaders, joined)] = joined[0]
-    return [indices[leader] for leader in leaders]
+    return [indices[int(leader)] for leader in leaders]
 
 
 def _hash(table: Table, row: Row) -> npt.NDArray[np.uint8]:
