@@ -55,6 +55,7 @@ def draw(
     aucs.set(title="AUC on validation", xlabel="step")
     for axes in (losses, aucs):
         _mark_phases(axes, entries)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     _roc(roc, positive, probability, threshold)
     for axes in (losses, aucs, roc):
         axes.spines[["top", "right"]].set_visible(False)
