@@ -82,13 +82,18 @@ def plot(benchmarks: list[dict], made_up: bool) -> None:
         axes.text(stats["median"] * 1000, place, f" {stats['median'] * 1000:.1f} ms", va="center")
     axes.set_yticks(
         range(len(runs)),
-        [f"{b['extra_info']['model']}, {b['extra_info']['threads']} threads" for b in runs[::-1]],
+        [label(b["extra_info"]) for b in runs[::-1]],
     )
     axes.set(xlabel="ms from pixels to verdict, median")
     axes.set_title(f"Latency{' (models from made-up pictures)' * made_up}", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.15)
     figure.savefig(PLOT)
+
+
+def label(info: dict) -> str:
+    threads = info["threads"]
+    return f"{info['model']}, {threads} thread{'s' * (threads > 1)}"
 
 
 if __name__ == "__main__":

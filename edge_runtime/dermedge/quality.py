@@ -11,7 +11,8 @@ from dermedge.contract import QualityLimits
 from dermedge.image import RGB
 
 _SIDE = 256  # figures are taken at this size, so that a camera's resolution doesn't change them
-_GLARE = 250  # a pixel whose three channels all reach this carries no colour any more
+# A pixel whose three channels all lie between these carries no colour any more.
+_COLOURLESS, _WHITE = (250, 250, 250), (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,9 @@ def measure(image: RGB) -> Figures:
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     return Figures(
         side=min(image.shape[:2]),
-        sharpness=float(cv2.Laplacian(grey, cv2.CV_32F).std()),
-        brightness=float(grey.mean()),
-        glare=float(np.mean(small.min(axis=2) >= _GLARE)),
+        sharpness=float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))[1][0, 0]),
+        brightness=float(cv2.mean(grey)[0]),
+        glare=cv2.countNonZero(cv2.inRange(small, _COLOURLESS, _WHITE)) / grey.size,
     )
 
 
