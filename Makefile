@@ -13,9 +13,10 @@ THREE := $(patsubst %,demo/pictures/images/SYN_0000%.jpg,1 2 3)
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Seed 1: of the 48 test pictures that seed 0 draws, even hand-made features can tell little.
 demo: $(STAMP) ## Set up, then train, compress, compare and diagnose on made-up pictures, into demo/
 	rm -rf demo
-	$(KIT) data synth demo/pictures --images 240 --seed 0
+	$(KIT) data synth demo/pictures --images 240 --seed 1
 	$(KIT) train demo/pictures --out demo/run --weights none --recipe scratch --image-size 96
 	$(KIT) compress demo/run --recipe demo
 	$(KIT) compare $(BUNDLES)/float.kit $(BUNDLES)/small.kit --data demo/run --split test --out demo/report
