@@ -19,6 +19,7 @@ from dermedge.options import BundleFile, Json, Threads
 if TYPE_CHECKING:
     from dermedge.camera import Source
     from dermedge.live import Sighting
+    from dermedge.window import Window
 
 _Source = Annotated[
     str,
@@ -27,7 +28,10 @@ _Source = Annotated[
     ),
 ]
 _Frames = Annotated[int | None, typer.Option(min=1, help="Judge so many frames, then end.")]
-_Window = Annotated[bool, typer.Option("--window/--no-window", help="Show the frames.")]
+_Window = Annotated[
+    bool | None,
+    typer.Option("--window/--no-window", help="Show the frames. [where there is a screen]"),
+]
 _Record = Annotated[Path | None, typer.Option(help="Append every line to this JSONL file.")]
 _Smooth = Annotated[int, typer.Option(min=1, help="Average over the last so many judged frames.")]
 _Fps = Annotated[float | None, typer.Option(help="Pace of a folder of photographs. [10]")]
@@ -37,7 +41,7 @@ def camera(
     bundle: BundleFile,
     source: _Source = "0",
     frames: _Frames = None,
-    window: _Window = True,
+    window: _Window = None,
     record: _Record = None,
     smooth: _Smooth = 5,
     threads: Threads = None,
@@ -62,7 +66,6 @@ def camera(
     from dermedge.diagnose import Diagnostician
     from dermedge.live import entry, watch
     from dermedge.record import Journal
-    from dermedge.window import Window
 
     opened = open_bundle(bundle)
     diagnostician = Diagnostician(opened, threads)
@@ -70,7 +73,7 @@ def camera(
     tally = _Tally()
     with ExitStack() as stack:
         journal = None if record is None else stack.enter_context(Journal(record))
-        screen = stack.enter_context(Window()) if window else None
+        screen = None if window is False else _screen(stack, must=bool(window))
         feed = open_source(source, fps)
         stop = stack.enter_context(_stopping())
         sightings = watch(feed, diagnostician, frames, smooth, stop)
@@ -83,6 +86,20 @@ def camera(
             if screen is not None and not screen.show(sighting):
                 break
     tally.tell(feed, opened.contract.notice)
+
+
+def _screen(stack: ExitStack, must: bool) -> Window | None:
+    """A window to show frames in; without a screen None and a line that says so, unless it must."""
+    from dermedge.errors import MissingError
+    from dermedge.window import Window
+
+    try:
+        return stack.enter_context(Window())
+    except MissingError as error:
+        if must:
+            raise
+        typer.echo(f"no window: {error}", err=True)
+        return None
 
 
 class _Tally:

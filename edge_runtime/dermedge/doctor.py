@@ -165,7 +165,7 @@ def check_opencv(version: Version, build: Callable[[], str]) -> Finding:
     gui = _GUI.search(text)
     if gui and gui[1] != "NONE":
         return Finding("OpenCV", f"{says}, opens windows ({gui[1]})")
-    return Finding("OpenCV", f"{says}, headless: kit camera needs --no-window")
+    return Finding("OpenCV", f"{says}, headless: kit camera shows no window")
 
 
 def check_cameras(nodes: Sequence[Path], may_open: Callable[[Path], bool]) -> Iterable[Finding]:

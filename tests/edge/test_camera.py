@@ -316,6 +316,20 @@ def test_kit_camera_speaks_plainly_and_names_what_it_skipped(
     assert "1 unreadable" in found.stderr
 
 
+def test_without_a_screen_kit_camera_goes_on_unless_a_window_is_asked_for(
+    tiny_bundles: tuple[Path, Path], photos: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    arguments = (tiny_bundles[1], "--source", photos, "--frames", 1)
+    found = kit(*arguments)
+    assert found.exit_code == 0, found.stderr
+    assert "no window:" in found.stderr
+    asked = kit(*arguments, "--window")
+    assert isinstance(asked.exception, KitError)
+    assert asked.exception.exit_code == 7
+
+
 def test_kit_camera_without_a_camera_raises_for_main_to_print(tiny_bundles: tuple[Path, Path]):
     found = kit(tiny_bundles[0], "--source", "99", "--no-window")
     assert isinstance(found.exception, KitError)
