@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from dermedge import table
+from dermedge import image, table
 from dermedge.bundle import open_bundle
 from dermedge.diagnose import Diagnostician
 
@@ -42,7 +42,7 @@ def test_auc_is_scikit_learns_on_the_very_same_scores(labelled: Path, tiny_bundl
     found = json.loads(done.stdout)
     doctor = Diagnostician(open_bundle(tiny_bundles[1]))
     part = table.read(labelled).part("test")
-    scores = [d.probability for _, d in doctor.diagnose_files(part.path(r) for r in part.rows)]
+    scores = [doctor.diagnose(image.read(part.path(r))).probability for r in part.rows]
     truth = [row.label == "malignant" for row in part.rows]
     assert found["auc"]["value"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
     assert found["n"] == 16
