@@ -49,17 +49,23 @@ def quantize_aware(student: keras.Model, pixels: npt.NDArray[np.uint8]) -> keras
 
 
 def _ranges(model: keras.Model, pixels: npt.NDArray[np.uint8]) -> dict[str, tuple[float, float]]:
-    """Least and greatest output of every layer: the mean over batches of each batch's extremes."""
+    """Least and greatest output of every layer: the mean over photographs of each one's extremes.
+
+    A mean, since the greatest of all is a rare outlier, and all other values would pay for it with
+    coarse steps.
+    """
     layers = [layer for layer in model.layers if layer.name != backbone.PIXELS]
     probe = keras.Model(model.input, [layer.output for layer in layers])
 
     @tf.function(reduce_retracing=True)
     def extremes(x: tf.Tensor) -> tf.Tensor:
         outputs = probe(x, training=False)
-        return tf.stack([(tf.reduce_min(y), tf.reduce_max(y)) for y in outputs])
+        flat = [tf.reshape(y, (tf.shape(y)[0], -1)) for y in outputs]
+        return tf.stack([(tf.reduce_min(y, 1), tf.reduce_max(y, 1)) for y in flat])
 
     batches = [pixels[i : i + _BATCH].astype(np.float32) for i in range(0, len(pixels), _BATCH)]
-    seen = np.mean([extremes(tf.constant(batch)).numpy() for batch in batches], axis=0)
+    each = [extremes(tf.constant(batch)).numpy() for batch in batches]  # (layers, 2, photographs)
+    seen = np.concatenate(each, axis=-1).mean(axis=-1)
     return {layer.name: (float(a), float(b)) for layer, (a, b) in zip(layers, seen, strict=True)}
 
 

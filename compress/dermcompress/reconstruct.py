@@ -5,17 +5,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-_ROUNDS = 8  # channels leave in so many rounds: after each, the rest have taken over
-
 Matrix = npt.NDArray[np.float64]
 
 
 def choose(gram: Matrix, weights: Matrix, keep: int) -> npt.NDArray[np.int64]:
-    """Choose the channels to keep, by what losing each would cost after the others made up for it.
+    """Choose the channels to keep: again and again the one leaves whose loss costs least.
 
     With inputs X (gram = X'X / n) and a linear consumer X W, removing channel j and re-solving for
-    the rest raises the squared error by |w_j|^2 / inv(gram)_jj (Hassibi & Stork 1993, for a whole
-    row of W at once). In each round the cheapest leave and W is re-solved.
+    the rest raises the squared error by |w_j|^2 / inv(gram)_jj (optimal brain surgeon, Hassibi &
+    Stork 1993, for a whole row of W at once). Inverse and W are then brought up to date, so that of
+    two channels that say the same only one leaves.
 
     Args:
         gram: (channels, channels), second moments of the inputs.
@@ -25,19 +24,18 @@ def choose(gram: Matrix, weights: Matrix, keep: int) -> npt.NDArray[np.int64]:
     Returns:
         Their numbers, sorted, int64 (keep,).
     """
-    kept = np.arange(len(gram))
-    goal = gram @ weights  # X'Y / n: what the consumer must go on giving
-    leave = len(gram) - keep
-    for left in range(_ROUNDS, 0, -1):
-        count = -(-leave // left)
-        if count == 0:
-            continue
-        inverse = np.linalg.inv(ridged(gram[np.ix_(kept, kept)]))
-        solved = inverse @ goal[kept]
-        cost = (solved**2).sum(axis=1) / np.diag(inverse)
-        kept = np.delete(kept, np.argsort(cost)[:count])
-        leave -= count
-    return kept
+    rows = np.linalg.qr(weights.T, mode="r").T  # fewer columns, the same lengths of all rows
+    inverse = np.linalg.inv(ridged(gram))
+    solved = inverse @ (gram @ rows)
+    kept = np.ones(len(gram), bool)
+    for _ in range(len(gram) - keep):
+        cost = np.square(solved).sum(axis=1) / np.maximum(np.diag(inverse), 1e-300)
+        worst = int(np.argmin(np.where(kept, cost, np.inf)))
+        others = inverse[:, worst] / inverse[worst, worst]
+        solved -= np.outer(others, solved[worst])
+        inverse -= np.outer(others, inverse[worst])
+        kept[worst] = False
+    return np.flatnonzero(kept)
 
 
 def solve(moments: Matrix, products: Matrix, start: Matrix) -> Matrix:

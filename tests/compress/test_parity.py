@@ -52,7 +52,7 @@ def model(
     """ImageNet weights up to conv4, a head trained on these photographs."""
     source = real_data.parent / "weights" / "resnet50_imagenet_conv1-4_fp16.npz"
     fitted = start(SIZE, 2, str(source), "conv5", seed=0)
-    how = Recipe("tests", views=1, epochs=0)
+    how = Recipe("tests", views=1, epochs=0, patience=12)
     fit(fitted, pixels, truth, how, 0, tmp_path_factory.mktemp("features"), History())
     return fitted.model
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
 
@@ -76,8 +77,8 @@ def test_every_convolution_is_quantized(sparse: tuple) -> None:
 
 def test_quantizing_disturbs_little(sparse: tuple, pixels: np.ndarray) -> None:
     plain, aware = sparse
-    own, expected = logits_of(aware, pixels), logits_of(plain, pixels)
-    assert np.corrcoef(own[:, 1], expected[:, 1])[0, 1] > 0.9
+    own, expected = (x(tf.constant(pixels, tf.float32))[1].numpy() for x in (aware, plain))
+    assert np.square(own - expected).mean() < 0.05 * np.square(expected).mean()
 
 
 def test_float_file_gives_the_keras_scores(full: keras.Model, pixels: np.ndarray) -> None:
@@ -86,7 +87,7 @@ def test_float_file_gives_the_keras_scores(full: keras.Model, pixels: np.ndarray
 
 
 def test_int8_file_takes_pixels_and_gives_fine_scores(sparse: tuple, pixels: np.ndarray) -> None:
-    _, aware = sparse
+    plain, aware = sparse
     model = convert.to_int8(aware)
     interpreter = Interpreter(model_content=model)
     given = interpreter.get_input_details()[0]
@@ -95,6 +96,8 @@ def test_int8_file_takes_pixels_and_gives_fine_scores(sparse: tuple, pixels: np.
     assert tuple(given["shape"]) == (1, 64, 64, 3)
     assert interpreter.get_output_details()[0]["dtype"] is np.float32
     found, expected = run(model, pixels), logits_of(aware, pixels)
-    assert np.corrcoef(found[:, 1], expected[:, 1])[0, 1] > 0.95
+    # The integers of the file stray less from the simulation than that from the float net.
+    plain_scores = logits_of(plain, pixels)
+    assert np.abs(found - expected).mean() < 0.5 * np.abs(expected - plain_scores).mean()
     assert len(model) < 26e6  # 23.5 M weights of one byte each
     assert len(np.unique(found[:, 1])) > 40  # the ranking does not collapse
