@@ -10,7 +10,6 @@ import tf_keras as keras
 from dermcompress import convert, slimnet
 from dermcompress.fold import fold
 from dermcompress.quantize import quantize_aware
-from dermcompress.slim import slim
 from dermcompress.steps import logits_of
 from dermedge import table
 from dermedge.contract import Contract, Input
@@ -77,8 +76,7 @@ def test_int8_file_decides_as_the_quantization_aware_model(
     model: keras.Model, pixels: Pixels, truth: Truth, terms: Contract
 ) -> None:
     learnt = pixels.values[pixels.rows("train")]
-    net = slimnet.build(SIZE, slim(fold(model), learnt[:64], keep=0.5, seed=0))
-    aware = quantize_aware(net, learnt[:64])
+    aware = quantize_aware(slimnet.build(SIZE, fold(model)), learnt[:64])
     val = pixels.rows("val")
     calibration, rule = calibrate(logits_of(aware, pixels.values[val]), truth.of(val), seed=0)
     judged = pixels.values[pixels.rows("test")]
