@@ -24,7 +24,8 @@ def choose(gram: Matrix, weights: Matrix, keep: int) -> npt.NDArray[np.int64]:
     Returns:
         Their numbers, sorted, int64 (keep,).
     """
-    rows = np.linalg.qr(weights.T, mode="r").T  # fewer columns, the same lengths of all rows
+    _, upper = np.linalg.qr(weights.T)
+    rows = upper.T  # fewer columns, the same lengths of all rows
     inverse = np.linalg.inv(ridged(gram))
     solved = inverse @ (gram @ rows)
     kept = np.ones(len(gram), bool)

@@ -20,7 +20,8 @@ def test_folded_net_is_the_full_net(
 ) -> None:
     expected = logits_of(full, pixels)
     assert np.ptp(expected) > 0.01
-    np.testing.assert_allclose(logits_of(net, pixels), expected, atol=1e-4 * np.ptp(expected))
+    bound = 1e-4 * float(np.ptp(expected))
+    np.testing.assert_allclose(logits_of(net, pixels), expected, atol=bound)
     assert not [x for x in net.layers if isinstance(x, keras.layers.BatchNormalization)]
 
 
