@@ -99,8 +99,8 @@ def diagnose(
     with progress.drawn() if not sys.stdout.isatty() else nullcontext(progress.silent) as draw:
         for done, (path, found) in enumerate(doctor.diagnose_files(paths), 1):
             failed += isinstance(found, ImageError)
-            line = say(path, found, terms).encode(errors="backslashreplace").decode()
-            print(line, flush=True)  # names need not be text
+            line = say(path, found, terms)
+            print(line.encode(errors="backslashreplace").decode(), flush=True)  # odd file names
             draw("photographs", done, len(paths))
     made_up = "This model has only seen made-up pictures. " if terms.provenance.made_up else ""
     print(f"{made_up}{terms.notice}", file=sys.stderr)
