@@ -45,25 +45,25 @@ def compare(
     Example:
       kit compare float.kit small.kit --data photos/ --split test --margin 0.02 --out report
     """
-    from dermedge import report, summary, table
+    from dermedge import page, report, summary, table
     from dermedge.bundle import open_bundle
     from dermedge.compare import Plan, passes
     from dermedge.compare import compare as measure
     from dermedge.errors import GateError
     from dermedge.progress import drawn
 
-    report.require_installed()
+    page.require_installed()
     bundles = open_bundle(full), open_bundle(small)
     labelled = table.read(data, images)
     with drawn() as progress:
         found = measure(*bundles, labelled, Plan(split, threads, runs), progress)
-    page = report.write(found, out, margin)
+    written = report.write(found, out, margin)
     verdict = summary.verdict(found, margin)
     if as_json:
         print(json.dumps(report.as_dict(found, margin), indent=2))
     else:
         print(f"{summary.comparison_table(found)}\n\n{verdict}")
     made_up = f"{found.setting.made_up.capitalize()}. " if found.setting.made_up else ""
-    print(f"{made_up}{found.setting.notice}\nReport: {page}", file=sys.stderr)
+    print(f"{made_up}{found.setting.notice}\nReport: {written}", file=sys.stderr)
     if margin is not None and not passes(found, margin):
-        raise GateError(f"{verdict} See {page}")
+        raise GateError(f"{verdict} See {written}")

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dermedge import atomic, summary
+from dermedge import atomic, page, summary
 from dermedge.compare import TO_NEGATIVE, Comparison, passes, to_csv
-from dermedge.errors import MissingError
 
 PAGE, FIGURES, ROWS = "report.html", "compare.json", "predictions.csv"
-_NEEDS = ("jinja2", "matplotlib")
-
-
-def require_installed() -> None:
-    """Fail before the long work if the page could not be drawn after it.
-
-    Raises:
-        MissingError: jinja2 or matplotlib is not installed.
-    """
-    missing = [name for name in _NEEDS if find_spec(name) is None]
-    if missing:
-        raise MissingError(
-            f"the report needs {' and '.join(missing)}; run: pip install 'dermkit[report]'"
-        )
 
 
 def as_dict(found: Comparison, margin: float | None = None) -> dict[str, Any]:
@@ -49,10 +33,10 @@ def write(found: Comparison, folder: Path, margin: float | None = None) -> Path:
         MissingError: jinja2 or matplotlib is not installed.
         StorageError: The folder can't be written.
     """
-    page = render(found, margin)
+    text = render(found, margin)
     atomic.write_text(folder / FIGURES, json.dumps(as_dict(found, margin), indent=2) + "\n")
     atomic.write_text(folder / ROWS, to_csv(found.rows()))
-    atomic.write_text(folder / PAGE, page)
+    atomic.write_text(folder / PAGE, text)
     return folder / PAGE
 
 
@@ -62,18 +46,10 @@ def render(found: Comparison, margin: float | None = None) -> str:
     Raises:
         MissingError: jinja2 or matplotlib is not installed.
     """
-    require_installed()
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    pages = Environment(
-        loader=PackageLoader("dermedge"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows, flips = summary.comparison_rows(found), _flips(found)
-    return pages.get_template("compare.html.j2").render(
+    return page.render(
+        "compare.html.j2",
+        made_up=found.setting.made_up,
         found=found,
         gate=None if margin is None else passes(found, margin),
         verdict=summary.verdict(found, margin),

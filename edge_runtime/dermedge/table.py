@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from dermedge.errors import TableError
@@ -22,7 +22,11 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One photograph. Empty strings are unknown; `image` is relative to the table's root."""
+    """One photograph. Empty strings are unknown; `image` is relative to the table's root.
+
+    `attributes` holds what else the table says (sex, age, site, skin tone, source, ...), column to
+    value, unknown values left out.
+    """
 
     image: str
     label: str
@@ -31,6 +35,7 @@ class Row:
     lesion_id: str = ""
     split: str = ""
     licence: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,11 @@ class Table:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, sorted."""
         return tuple(sorted({row.label for row in self.rows}))
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes that any row has, sorted."""
+        return tuple(sorted({name for row in self.rows for name in row.attributes}))
 
     @property
     def made_up(self) -> bool:
@@ -111,11 +121,15 @@ def read(source: Path, images: Path | None = None) -> Table:
 
 
 def write(rows: Iterable[Row], path: Path) -> None:
-    """Write rows as CSV in the format of `labels.csv`."""
+    """Write rows as CSV in the format of `labels.csv`, the attributes as further columns."""
+    rows = tuple(rows)
+    others = sorted({name for row in rows for name in row.attributes})
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows([getattr(row, column) for column in _COLUMNS] for row in rows)
+        writer.writerow([*_COLUMNS, *others])
+        for row in rows:
+            known = [getattr(row, column) for column in _COLUMNS]
+            writer.writerow([*known, *(row.attributes.get(name, "") for name in others)])
 
 
 def check_splits(table: Table, noun: str) -> None:
@@ -171,7 +185,9 @@ def _row(record: dict[str, str | None]) -> Row:
     values = {column: (record.get(column) or "").strip() for column in _COLUMNS}
     split = values["split"].lower()
     values["split"] = _OTHER_NAMES.get(split, split if split in SPLITS else values["split"])
-    return Row(**values)
+    # A row longer than the header arrives under the name None.
+    others = {c: str(v).strip() for c, v in record.items() if c and c not in _COLUMNS and v}
+    return Row(**values, attributes={name: value for name, value in others.items() if value})
 
 
 def _read_class_folders(folder: Path) -> Table:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dermedge import atomic, compare, plots, report, summary, table
+from dermedge import atomic, compare, page, plots, report, summary, table
 from dermedge.bundle import open_bundle
 from dermedge.errors import MissingError, StorageError
 
@@ -156,7 +156,7 @@ def test_no_flip_is_said_in_words(found):
 
 
 def test_without_jinja2_the_error_names_the_extra(found, monkeypatch, tmp_path):
-    monkeypatch.setattr(report, "find_spec", lambda name: None)
+    monkeypatch.setattr(page, "find_spec", lambda name: None)
     with pytest.raises(MissingError, match=r"pip install 'dermkit\[report\]'"):
         report.write(found, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""The training host's commands: `kit train` and `kit data synth`."""
+"""The training host's commands: `kit train`, and those of the other modules."""
 
 from __future__ import annotations
 
@@ -12,42 +12,16 @@ import typer
 from dermedge.errors import MissingError
 from dermedge.options import Images, Json
 from dermedge.quiet import quiet
+from dermtrain import cli_data
 
 if TYPE_CHECKING:
     from dermtrain.history import Entry
-
-data_app = typer.Typer(no_args_is_help=True, help="Labelled photographs.", rich_markup_mode=None)
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add this package's commands to `kit` (entry point dermkit.commands)."""
     app.command(no_args_is_help=True)(train)
-    app.add_typer(data_app, name="data")
-
-
-@data_app.callback()
-def data() -> None:
-    """Labelled photographs."""
-
-
-@data_app.command(no_args_is_help=True)
-def synth(
-    out: Annotated[Path, typer.Argument(help="New folder.")],
-    images: Annotated[int, typer.Option(help="Number of pictures.")] = 240,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
-) -> None:
-    """Draw a made-up, dermoscopy-like set to try the kit on.
-
-    \b
-    Example:
-      kit data synth pictures --images 240 --seed 0
-    """
-    from dermedge import progress
-    from dermtrain.synthetic import make_set
-
-    with progress.drawn() as draw:
-        table = make_set(out, images, seed, progress=draw)
-    print(f"{images} made-up pictures: {table}")
+    app.add_typer(cli_data.app, name="data")
 
 
 def train(
