@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from dermedge.contract import Contract
+from dermedge.decide import top
 from dermedge.diagnose import Diagnosis
 from dermedge.errors import ImageError
 
@@ -16,8 +19,8 @@ def as_text(path: Path, found: Diagnosis | ImageError, terms: Contract) -> str:
         return f"{'error':<14}        {found}"
     rule = terms.decision
     return (
-        f"{found.verdict.value:<14} {found.probability:6.3f}  "
-        f"(threshold {rule.threshold:.3f} for {rule.chosen_for}; "
+        f"{found.decision:<14} {found.probability:6.3f}  "
+        f"({_leading(found, terms)}threshold {rule.threshold:.3f} for {rule.chosen_for}; "
         f"quality: {found.quality.verdict}; {found.latency_ms:.0f} ms)  {path}"
     )
 
@@ -28,15 +31,29 @@ def as_json(path: Path, found: Diagnosis | ImageError, terms: Contract) -> str:
         return json.dumps({"image": str(path), "error": str(found)})
     names = (label.name for label in terms.labels)
     each = (round(probability, 6) for probability in found.probabilities)
+    line = {} if terms.positive else {"top": _rounded(top(np.array(found.probabilities), terms))}
     return json.dumps(
         {
             "image": str(path),
             "probability": round(found.probability, 6),
-            "decision": found.verdict.value,
+            "decision": found.decision,
             "threshold": terms.decision.threshold,
             "chosen_for": terms.decision.chosen_for,
             "quality": found.quality.verdict,
             "probabilities": dict(zip(names, each, strict=True)),
             "latency_ms": round(found.latency_ms, 3),
+            **line,
         }
     )
+
+
+def _leading(found: Diagnosis, terms: Contract) -> str:
+    """The most probable classes, where no class is positive."""
+    if terms.positive:
+        return ""
+    each = top(np.array(found.probabilities), terms)
+    return f"{', '.join(f'{name} {p:.3f}' for name, p in each.items())}; "
+
+
+def _rounded(each: dict[str, float]) -> dict[str, float]:
+    return {name: round(p, 6) for name, p in each.items()}

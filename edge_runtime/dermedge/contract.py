@@ -21,6 +21,9 @@ NOTICE = (
     "When in doubt, or when a lesion changes, see one."
 )
 
+# What is said where no class is named; a class of this name could not be told from it.
+RESERVED = ("uncertain", "not assessable")
+
 _T = TypeVar("_T")
 
 
@@ -52,7 +55,10 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One class. `positive` classes are summed into the probability that is reported."""
+    """One class. `positive` classes are summed into the probability that is reported.
+
+    A model may do without: then the top class is reported, see `dermedge.decide`.
+    """
 
     id: int
     name: str
@@ -81,6 +87,10 @@ class Decision:
     `thresholds` maps each operating point ("sensitivity>=0.90") to a probability; `chosen_for`
     names the one in use. Inside `uncertain_band` (low, high) validation was too small to place the
     threshold: the decision there is "uncertain".
+
+    Without positive classes an operating point ("accuracy>=0.90") is the probability of the top
+    class from which on validation was right so often; everything below is uncertain, and the band
+    begins at 0. 1 says that no probability was enough: everything is uncertain.
     """
 
     thresholds: Mapping[str, float]
@@ -254,7 +264,10 @@ def _check(contract: Contract, where: str) -> None:
         and [label.id for label in contract.labels] == list(range(len(contract.labels))),
         "labels have different names": len({x.name for x in contract.labels})
         == len(contract.labels),
-        "some but not all labels are positive": 0 < len(contract.positive) < len(contract.labels),
+        "not all labels are positive": len(contract.positive) < len(contract.labels),
+        "no label is named like a decision": not {x.name for x in contract.labels} & set(RESERVED),
+        "without positive labels the uncertain band begins at 0": bool(contract.positive)
+        or low == 0,
         "the first output is of kind logits": bool(contract.outputs)
         and contract.outputs[0].kind == "logits",
         "calibration.temperature is above 0": contract.calibration.temperature > 0,

@@ -59,7 +59,7 @@ def auc(labels: Labels, scores: Scores) -> float:
         InputError: See `check`.
     """
     check(labels, scores)
-    return float(_placements(labels, scores)[0].mean())
+    return float(placements(labels, scores)[0].mean())
 
 
 def auc_interval(labels: Labels, scores: Scores) -> Interval:
@@ -73,7 +73,7 @@ def auc_interval(labels: Labels, scores: Scores) -> Interval:
         InputError: See `check`.
     """
     check(labels, scores)
-    parts = _placements(labels, scores)
+    parts = placements(labels, scores)
     value = float(parts[0].mean())
     if _degenerate(*parts):
         return newcombe(value, len(parts[0]), len(parts[1]))
@@ -95,7 +95,7 @@ def auc_difference(labels: Labels, first: Scores, second: Scores) -> Difference:
     check(labels, first, second)
     if np.array_equal(_midranks(first), _midranks(second)):
         return Difference(Interval(0.0, 0.0, 0.0, "same order"), 1.0)
-    one, two = _placements(labels, first), _placements(labels, second)
+    one, two = placements(labels, first), placements(labels, second)
     if _degenerate(*one) and _degenerate(*two):
         return Difference(mover(auc_interval(labels, first), auc_interval(labels, second)), None)
     positive, negative = two[0] - one[0], two[1] - one[1]
@@ -126,7 +126,7 @@ def _midranks(scores: Scores) -> _Floats:
     return (np.cumsum(counts) - (counts - 1) / 2)[index]
 
 
-def _placements(labels: Labels, scores: Scores) -> tuple[_Floats, _Floats]:
+def placements(labels: Labels, scores: Scores) -> tuple[_Floats, _Floats]:
     """DeLong's structural components by the fast algorithm of Sun & Xu 2014.
 
     Returns:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dermedge import image as images
 from dermedge import quality
 from dermedge.bundle import Bundle
-from dermedge.decide import Verdict, decide, probabilities
+from dermedge.decide import Verdict, judge, probabilities
 from dermedge.errors import ImageError
 from dermedge.image import RGB
 from dermedge.model import Classifier
@@ -25,8 +25,9 @@ class Diagnosis:
     """What the kit says of one photograph.
 
     Attributes:
-        verdict: refer, clear, uncertain or not assessable.
-        probability: Calibrated, of the positive classes together.
+        verdict: refer, clear, named, uncertain or not assessable.
+        decision: The same in words; for `named` the name of the class.
+        probability: Calibrated, of the positive classes together; without any, of the top class.
         probabilities: Calibrated, of each class, in the order of the contract's labels.
         logits: float32 (n,), the model's raw scores.
         quality: May it be judged, and if not, why.
@@ -34,6 +35,7 @@ class Diagnosis:
     """
 
     verdict: Verdict
+    decision: str
     probability: float
     probabilities: tuple[float, ...]
     logits: npt.NDArray[np.float32]
@@ -56,11 +58,11 @@ class Diagnostician:
         seen = quality.judge(image, contract.quality)
         logits = self.classifier.scores(prepare(image, contract.input))
         each = probabilities(logits, contract.calibration.temperature)
-        probability = float(each[list(contract.positive)].sum())
-        verdict = decide(probability, contract.decision, seen.ok)
+        found = judge(each, contract, seen.ok)
         return Diagnosis(
-            verdict=verdict,
-            probability=probability,
+            verdict=found.verdict,
+            decision=found.decision,
+            probability=found.probability,
             probabilities=tuple(float(p) for p in each),
             logits=logits,
             quality=seen,

@@ -1,19 +1,22 @@
-"""The camera loop: a thread grabs frames, the newest one wins, the probability is smoothed."""
+"""The camera loop: a thread grabs frames, the newest one wins, probabilities are smoothed."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+import numpy as np
+
 from dermedge.bundle import Bundle
 from dermedge.camera import Source
-from dermedge.decide import Verdict, decide
+from dermedge.contract import Contract
+from dermedge.decide import Judgement, Verdict, judge
 from dermedge.diagnose import Diagnosis, Diagnostician
 from dermedge.errors import CameraError
 from dermedge.image import RGB
@@ -47,7 +50,8 @@ class Sighting:
         frame: The frame that was judged.
         diagnosis: What the kit says of this frame alone.
         smoothed_probability: Mean over the recent assessable frames; None if there are none.
-        smoothed_verdict: The contract's rule on `smoothed_probability`.
+        smoothed_verdict: The contract's rule on the smoothed probabilities.
+        smoothed_decision: The same in words; the name of a class that is named.
         age_ms: From the frame's capture to the verdict.
         dropped: Frames overwritten so far because newer ones came.
         time: When the verdict was ready, UTC.
@@ -57,6 +61,7 @@ class Sighting:
     diagnosis: Diagnosis
     smoothed_probability: float | None
     smoothed_verdict: Verdict
+    smoothed_decision: str
     age_ms: float
     dropped: int
     time: datetime
@@ -78,7 +83,7 @@ def watch(
         source: Where frames come from; from the first `next` on it belongs to the loop.
         diagnostician: Judges each frame, in the caller's thread.
         frames: Judge so many, then end; None: until the source ends or `stop` is set.
-        smooth: Average the calibrated probability over the last so many judged frames, 1 or more;
+        smooth: Average the calibrated probabilities over the last so many judged frames, 1 or more;
             those not assessable do not enter, so nothing lingers of a lesion that is out of sight.
         stop: Ends the loop cleanly; may be set in a signal handler.
         patience_s: Without any frame for so long, the camera is taken to have stopped.
@@ -87,22 +92,21 @@ def watch(
         CameraError: The camera has stopped; says how many frames were judged before.
     """
     stop = threading.Event() if stop is None else stop
-    recent: deque[float | None] = deque(maxlen=smooth)
+    recent: deque[tuple[float, ...] | None] = deque(maxlen=smooth)
     judged = 0
     grabber = Grabber(source)
     try:
         while judged != frames and (frame := grabber.take(stop, patience_s)) is not None:
             diagnosis = diagnostician.diagnose(frame.image)
-            recent.append(diagnosis.probability if diagnosis.quality.ok else None)
-            smoothed = _mean(recent)
+            recent.append(diagnosis.probabilities if diagnosis.quality.ok else None)
+            smoothed = _smoothed(recent, diagnostician.contract)
             judged += 1
             yield Sighting(
                 frame=frame,
                 diagnosis=diagnosis,
-                smoothed_probability=smoothed,
-                smoothed_verdict=decide(
-                    smoothed or 0.0, diagnostician.contract.decision, smoothed is not None
-                ),
+                smoothed_probability=smoothed.probability if smoothed else None,
+                smoothed_verdict=smoothed.verdict if smoothed else Verdict.NOT_ASSESSABLE,
+                smoothed_decision=(smoothed.decision if smoothed else Verdict.NOT_ASSESSABLE.value),
                 age_ms=(time.monotonic() - frame.captured) * 1000,
                 dropped=grabber.dropped,
                 time=datetime.now(timezone.utc),
@@ -121,8 +125,8 @@ def entry(sighting: Sighting, bundle: Bundle) -> dict[str, Any]:
         "time": sighting.time.isoformat(timespec="milliseconds"),
         "probability": seen.probability,
         "smoothed_probability": sighting.smoothed_probability,
-        "decision": seen.verdict.value,
-        "smoothed_decision": sighting.smoothed_verdict.value,
+        "decision": seen.decision,
+        "smoothed_decision": sighting.smoothed_decision,
         "threshold": rule.threshold,
         "chosen_for": rule.chosen_for,
         "quality": seen.quality.verdict,
@@ -203,6 +207,7 @@ class Grabber:
             self._changed.notify_all()
 
 
-def _mean(recent: Iterable[float | None]) -> float | None:
-    known = [probability for probability in recent if probability is not None]
-    return sum(known) / len(known) if known else None
+def _smoothed(recent: Sequence[tuple[float, ...] | None], terms: Contract) -> Judgement | None:
+    """What the mean of the known probabilities says; None where none is known."""
+    known = [each for each in recent if each is not None]
+    return judge(np.mean(known, axis=0), terms) if known else None

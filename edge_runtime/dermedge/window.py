@@ -18,6 +18,7 @@ NOTICE = "research software, not a medical device"
 COLOURS = {  # RGB; white text is readable on each
     Verdict.REFER: (190, 30, 30),
     Verdict.CLEAR: (20, 120, 50),
+    Verdict.NAMED: (20, 90, 140),
     Verdict.UNCERTAIN: (185, 110, 0),
     Verdict.NOT_ASSESSABLE: (95, 95, 95),
 }
@@ -99,10 +100,10 @@ def _has_screen() -> bool:
 
 
 def _headline(sighting: Sighting) -> str:
-    verdict = sighting.smoothed_verdict.value.upper()
+    said = sighting.smoothed_decision.upper()
     if sighting.smoothed_probability is None:
-        return verdict
-    return f"{verdict}  {sighting.smoothed_probability:.2f}"
+        return said
+    return f"{said}  {sighting.smoothed_probability:.2f}"
 
 
 def _fit(image: RGB) -> RGB:

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,7 @@ json_values = st.recursive(
 @st.composite
 def labels(draw: st.DrawFn) -> tuple[contract.Label, ...]:
     found = draw(st.lists(names, min_size=2, max_size=5, unique=True))
-    positive = draw(st.integers(1, len(found) - 1))
+    positive = draw(st.integers(1, len(found)))  # the last: none is positive
     return tuple(contract.Label(i, name, i >= positive) for i, name in enumerate(found))
 
 
@@ -84,6 +85,16 @@ def decisions(draw: st.DrawFn) -> contract.Decision:
     chosen = draw(st.sampled_from(list(thresholds)))
     band = (min(low, thresholds[chosen]), max(high, thresholds[chosen]))
     return contract.Decision(thresholds, chosen, band)
+
+
+def _fit(terms: Contract) -> Contract:
+    """Without positive classes the uncertain band begins at 0."""
+    if terms.positive:
+        return terms
+    band = (0.0, terms.decision.uncertain_band[1])
+    return dataclasses.replace(
+        terms, decision=dataclasses.replace(terms.decision, uncertain_band=band)
+    )
 
 
 contracts = st.builds(
@@ -117,7 +128,7 @@ contracts = st.builds(
         metrics=st.dictionaries(texts, json_values, max_size=3),
     ),
     notice=texts,
-)
+).map(_fit)
 
 
 def objects(value: Any, path: tuple = ()) -> Iterator[tuple]:
@@ -238,8 +249,10 @@ def test_an_unknown_format_number_is_an_error_that_says_what_to_do(number: Any):
         (("labels",), VALID["labels"][:1], "at least two"),
         (("labels", 1, "id"), 2, "numbered"),
         (("labels", 1, "name"), "benign", "different names"),
-        (("labels", 1, "positive"), False, "some but not all"),
-        (("labels", 0, "positive"), True, "some but not all"),
+        (("labels", 1, "positive"), False, "without positive labels the uncertain band begins"),
+        (("labels", 0, "positive"), True, "not all labels are positive"),
+        (("labels", 0, "name"), "uncertain", "named like a decision"),
+        (("labels", 1, "name"), "not assessable", "named like a decision"),
         (("outputs",), [], "first output"),
         (("outputs", 0, "kind"), "map", "first output"),
         (("calibration", "temperature"), -1, "temperature is above 0"),

@@ -1,11 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dermedge.contract import Decision
-from dermedge.decide import Verdict, decide, positive_probability, probabilities
+from dermedge.contract import Contract, Decision, Label
+from dermedge.decide import (
+    Verdict,
+    decide,
+    judge,
+    positive_probability,
+    probabilities,
+    reported_probability,
+    top,
+)
 
 shares = st.floats(0, 1)
 logit_rows = arrays.arrays(np.float32, (3, 4), elements=st.floats(-80, 80, width=32))
@@ -48,6 +58,7 @@ def test_the_threshold_itself_refers(probability: float, verdict: Verdict):
     assert decide(probability, rule) is verdict
 
 
+@settings(deadline=None)  # the first example imports scipy
 @given(logits=logit_rows, temperature=st.floats(0.05, 20))
 def test_probabilities_are_the_softmax_of_the_tempered_logits(
     logits: np.ndarray, temperature: float
@@ -88,3 +99,70 @@ def test_the_temperature_never_changes_which_class_leads(logits: np.ndarray, tem
     tempered = probabilities(logits, temperature)
     rows = np.arange(len(logits))
     np.testing.assert_allclose(tempered[rows, leading], tempered.max(-1), rtol=1e-6)
+
+
+NAMES = ("cat", "dog", "owl", "yak")
+
+
+@pytest.fixture(scope="module")
+def animals(terms: Contract) -> Contract:
+    """Four classes, none positive; a class is named from 0.6 on."""
+    labels = tuple(Label(i, name, False) for i, name in enumerate(NAMES))
+    rule = Decision({"accuracy>=0.90": 0.6}, "accuracy>=0.90", (0.0, 0.6))
+    return replace(terms, labels=labels, decision=rule)
+
+
+def _rule(terms: Contract, threshold: float) -> Contract:
+    rule = Decision({"accuracy>=0.90": threshold}, "accuracy>=0.90", (0.0, threshold))
+    return replace(terms, decision=rule)
+
+
+@given(logits=logit_rows, threshold=shares)
+def test_without_positive_classes_the_top_one_is_named_or_uncertain_by_its_probability(
+    animals: Contract, logits: np.ndarray, threshold: float
+):
+    for each in probabilities(logits, 1.0):
+        said = judge(each, _rule(animals, threshold))
+        assert said.probability == each.max()
+        if each.max() >= threshold and threshold < 1:
+            assert said.verdict is Verdict.NAMED
+            assert each[NAMES.index(said.decision)] == each.max()
+        else:
+            assert (said.verdict, said.decision) == (Verdict.UNCERTAIN, "uncertain")
+
+
+def test_where_validation_supports_no_threshold_nothing_is_ever_named(animals: Contract):
+    sure = np.array([1.0, 0.0, 0.0, 0.0])
+    assert judge(sure, _rule(animals, 1.0)).verdict is Verdict.UNCERTAIN
+    assert judge(sure, _rule(animals, np.nextafter(1, 0))).decision == "cat"
+
+
+def test_what_is_not_assessable_is_not_named(animals: Contract):
+    said = judge(np.array([0.9, 0.1, 0.0, 0.0]), animals, assessable=False)
+    assert (said.verdict, said.decision) == (Verdict.NOT_ASSESSABLE, "not assessable")
+    assert said.probability == 0.9
+
+
+@given(logits=logit_rows, temperature=st.floats(0.05, 20))
+def test_reported_is_the_sum_of_the_positive_or_the_top(logits: np.ndarray, temperature: float):
+    each = probabilities(logits, temperature)
+    np.testing.assert_array_equal(
+        reported_probability(logits, temperature, (1, 3)),
+        positive_probability(logits, temperature, (1, 3)),
+    )
+    np.testing.assert_array_equal(reported_probability(logits, temperature, ()), each.max(-1))
+
+
+@given(logits=logit_rows)
+def test_the_top_classes_lead_and_fall(animals: Contract, logits: np.ndarray):
+    for each in probabilities(logits, 1.0):
+        found = top(each, animals)
+        assert list(found.values()) == sorted(each, reverse=True)[:3]
+        assert all(each[NAMES.index(name)] == p for name, p in found.items())
+
+
+def test_with_positive_classes_the_answer_is_the_frozen_rules(terms: Contract):
+    for p in (0.1, 0.39, 0.5):
+        said = judge(np.array([1 - p, p]), terms)
+        assert said.verdict is decide(p, terms.decision)
+        assert said.decision == said.verdict.value

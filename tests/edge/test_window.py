@@ -22,7 +22,8 @@ def diagnosis(tiny_bundles: tuple[Path, Path], photo: RGB) -> Diagnosis:
 def sighting(image: RGB, diagnosis: Diagnosis, verdict: Verdict) -> Sighting:
     probability = None if verdict is Verdict.NOT_ASSESSABLE else 0.87
     now = datetime.now(timezone.utc)
-    return Sighting(Frame(1, image, 0.0), diagnosis, probability, verdict, 12.0, 0, now)
+    said = (verdict, verdict.value)
+    return Sighting(Frame(1, image, 0.0), diagnosis, probability, *said, 12.0, 0, now)
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))

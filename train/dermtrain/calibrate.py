@@ -12,12 +12,14 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_curve
 
-from dermedge import metrics
+from dermedge import metrics, topclass
 from dermedge.contract import Calibration, Decision
 from dermedge.decide import positive_probability, probabilities
 from dermtrain.truth import Truth
 
 SENSITIVITIES = (0.90, 0.95)
+ACCURACIES = (0.90, 0.95)  # of the named classes, for a model without positive ones
+NAMED_FOR = "accuracy>=0.90"
 CHOSEN_FOR = "sensitivity>=0.90"
 YOUDEN = "youden"
 _RESAMPLES = 200
@@ -30,7 +32,8 @@ class Frozen:
     Attributes:
         calibration: The temperature.
         decision: The operating points.
-        metrics: `dermedge.metrics.Figures` of each split, as plain values for the contract.
+        metrics: `dermedge.metrics.Figures` of each split (without positive classes
+            `dermedge.topclass.TopFigures`), as plain values for the contract.
     """
 
     calibration: Calibration
@@ -45,6 +48,11 @@ def freeze(
     calibration, decision = calibrate(logits["val"], truth["val"], seed)
     measured = {}
     for name, scores in logits.items():
+        if not truth[name].positive:
+            each = probabilities(scores, calibration.temperature)
+            top = topclass.figures(truth[name].labels, each, decision.threshold)
+            measured[name] = dataclasses.asdict(top)
+            continue
         p = positive_probability(scores, calibration.temperature, truth[name].positive)
         figures = metrics.figures(truth[name].is_positive, p, decision.threshold)
         measured[name] = dataclasses.asdict(figures)
@@ -62,6 +70,8 @@ def calibrate(
         seed: Of the bootstrap behind the uncertain band.
     """
     temperature = fit_temperature(logits, truth.labels)
+    if not truth.positive:
+        return Calibration(temperature), _naming(probabilities(logits, temperature), truth.labels)
     probability = positive_probability(logits, temperature, truth.positive)
     thresholds = {
         f"sensitivity>={goal:.2f}": threshold_for(truth.is_positive, probability, goal)
@@ -70,6 +80,16 @@ def calibrate(
     thresholds[YOUDEN] = youden(truth.is_positive, probability)
     band = _band(truth.is_positive, probability, thresholds[CHOSEN_FOR], seed)
     return Calibration(temperature), Decision(thresholds, CHOSEN_FOR, band)
+
+
+def _naming(each: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> Decision:
+    """How probable the top class has to be to be named: uncertain below."""
+    correct, leading = topclass.right(labels, each), each.max(axis=1)
+    thresholds = {
+        f"accuracy>={goal:.2f}": topclass.threshold_for(correct, leading, goal)
+        for goal in ACCURACIES
+    }
+    return Decision(thresholds, NAMED_FOR, (0.0, thresholds[NAMED_FOR]))
 
 
 def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> float:

@@ -16,7 +16,7 @@ import tf_keras as keras
 from dermedge import contract as contracts
 from dermedge import table as tables
 from dermedge.contract import Contract
-from dermedge.decide import decide, positive_probability
+from dermedge.decide import judge, probabilities
 from dermedge.errors import BundleError, InputError
 from dermedge.table import Table
 from dermtrain import backbone, recipe, weights
@@ -102,16 +102,16 @@ def predictions_csv(
     table: Table, logits: npt.NDArray[np.floating], terms: Contract, splits: Sequence[str]
 ) -> str:
     """Text of predictions.csv: one line for each photograph of these splits."""
-    probability = positive_probability(logits, terms.calibration.temperature, terms.positive)
+    calibrated = probabilities(logits, terms.calibration.temperature)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = [f"logit_{label.name}" for label in terms.labels]
     writer.writerow(["image", "split", "label", "probability", "decision", *names])
-    for row, p, scores in zip(table.rows, probability, logits, strict=True):
+    for row, each, scores in zip(table.rows, calibrated, logits, strict=True):
         if row.split in splits:
-            verdict = decide(float(p), terms.decision).value
-            each = [f"{score:.6f}" for score in scores]
-            writer.writerow([row.image, row.split, row.label, f"{p:.6f}", verdict, *each])
+            said = judge(each, terms)
+            start = [row.image, row.split, row.label, f"{said.probability:.6f}", said.decision]
+            writer.writerow([*start, *(f"{score:.6f}" for score in scores)])
     return stream.getvalue()
 
 

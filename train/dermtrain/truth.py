@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from dermedge import metrics
 from dermedge.decide import positive_probability, probabilities
+from dermedge.macro import macro_auc
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Class numbers, int64 (rows,), and the numbers of the positive classes."""
+    """Class numbers, int64 (rows,), and the numbers of the positive classes, if there are any."""
 
     labels: npt.NDArray[np.int64]
     positive: tuple[int, ...]
@@ -28,7 +29,12 @@ class Truth:
         return Truth(self.labels[rows], self.positive)
 
     def auc(self, logits: npt.NDArray[np.floating]) -> float:
-        """AUC of the positive classes together, for logits (rows, classes)."""
+        """AUC of the positive classes together, for logits (rows, classes).
+
+        Without positive classes the mean AUC of each class against the rest.
+        """
+        if not self.positive:
+            return macro_auc(self.labels, probabilities(logits, 1.0))
         return metrics.auc(self.is_positive, positive_probability(logits, 1.0, self.positive))
 
     def loss(self, logits: npt.NDArray[np.floating]) -> float:

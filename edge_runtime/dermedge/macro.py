@@ -1,0 +1,99 @@
+"""AUC of several classes: the mean of each against the rest, its interval, and a difference."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from dermedge.delong import Difference, placements
+from dermedge.errors import InputError
+from dermedge.intervals import Interval, Z
+
+Classes = npt.NDArray[np.int64]
+_Floats = npt.NDArray[np.float64]
+
+
+def macro_auc(classes: Classes, probabilities: npt.NDArray[np.floating]) -> float:
+    """Mean AUC of each class against the rest, over the classes that the rows hold.
+
+    Hand & Till 2001 compare pairs of classes; this is the plain mean over one-vs-rest, as
+    scikit-learn's `roc_auc_score(multi_class="ovr", average="macro")`.
+
+    Args:
+        classes: Class numbers, (rows,).
+        probabilities: (rows, classes), higher for the class.
+
+    Raises:
+        InputError: Rows of one class only, or a probability that is not finite.
+    """
+    return float(np.mean([np.mean(found) for _, found, _ in _each(classes, probabilities)]))
+
+
+def macro_auc_interval(classes: Classes, probabilities: npt.NDArray[np.floating]) -> Interval:
+    """`macro_auc` with its 95 % interval, DeLong's variance summed over the classes.
+
+    By DeLong et al. 1988 an AUC is a mean over photographs of what each adds to it; what one adds
+    to the mean of several AUCs is the mean of what it adds to each. With two classes this is
+    DeLong's own interval. Where no photograph adds anything of its own (perfect order, or classes
+    of one photograph), the variance says nothing and the interval has no width.
+
+    Raises:
+        InputError: See `macro_auc`.
+    """
+    value, added = _added(classes, probabilities)
+    half = Z * math.sqrt(_variance(classes, added))
+    return Interval(
+        value, max(0.0, value - half), min(1.0, value + half), "DeLong, mean of classes"
+    )
+
+
+def macro_auc_difference(
+    classes: Classes, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]
+) -> Difference:
+    """Paired difference of `macro_auc` on the same photographs, second minus first.
+
+    Raises:
+        InputError: See `macro_auc`.
+    """
+    (one, before), (two, after) = _added(classes, first), _added(classes, second)
+    value, error = two - one, math.sqrt(_variance(classes, after - before))
+    low, high = max(-1.0, value - Z * error), min(1.0, value + Z * error)
+    p_value = math.erfc(abs(value) / error / math.sqrt(2)) if error else None
+    return Difference(Interval(value, low, high, "DeLong, mean of classes"), p_value)
+
+
+def _each(
+    classes: Classes, probabilities: npt.NDArray[np.floating]
+) -> list[tuple[npt.NDArray[np.bool_], _Floats, _Floats]]:
+    """For each class: its rows, and DeLong's placements of its own and of all other rows."""
+    if len(np.unique(classes)) < 2 or not np.isfinite(probabilities).all():
+        raise InputError(
+            "AUC needs photographs of two classes or more, and finite probabilities: add "
+            "photographs of other classes, or choose another split"
+        )
+    found = []
+    for number in np.unique(classes):
+        own = classes == number
+        found.append((own, *placements(own, probabilities[:, number])))
+    return found
+
+
+def _added(classes: Classes, probabilities: npt.NDArray[np.floating]) -> tuple[float, _Floats]:
+    """The mean AUC, and what each photograph adds to it, (rows,): its share of the sum."""
+    each = _each(classes, probabilities)
+    added = np.zeros(len(classes))
+    for own, below, above in each:
+        added[own] += (below - below.mean()) / len(below)
+        added[~own] += (above - above.mean()) / len(above)
+    return float(np.mean([below.mean() for _, below, _ in each])), added / len(each)
+
+
+def _variance(classes: Classes, added: _Floats) -> float:
+    """Variance of the sum, the number of photographs of each class being given."""
+    total = 0.0
+    for number in np.unique(classes):
+        own = added[classes == number]
+        total += len(own) * float(own.var(ddof=1)) if len(own) > 1 else 0.0
+    return total
