@@ -10,11 +10,11 @@ from dermedge.contract import Contract
 
 def write(terms: Contract, title: str) -> str:
     """A short model card in Markdown (Mitchell et al. 2019): what it is, for what, how well."""
-    origin, rule = terms.provenance, terms.decision
+    origin = terms.provenance
     made_up = (
         "\n\n**All of its data are made-up pictures: no figure here says anything about skin.**"
     )
-    positive = ", ".join(label.name for label in terms.labels if label.positive)
+    positive = ", ".join(label.name for label in terms.labels if label.positive) or "none"
     lines = [
         f"# {title}",
         "",
@@ -37,9 +37,7 @@ def write(terms: Contract, title: str) -> str:
         "- skin tone, age and sex: not evaluated",
         "",
         "## Decision",
-        f"- refer at a probability of {rule.threshold:.4f} and above, chosen on validation for "
-        f"{rule.chosen_for}",
-        f"- uncertain between {rule.uncertain_band[0]:.4f} and {rule.uncertain_band[1]:.4f}",
+        *_rule(terms),
         f"- temperature {terms.calibration.temperature:.3f}",
         "",
         "## Figures",
@@ -55,6 +53,9 @@ def _figures(measured: Mapping[str, Any]) -> list[str]:
         if split in measured:
             found = measured[split]
             auc = found["auc"]
+            if "accuracy" in found:
+                lines.append(_top(split, found))
+                continue
             lines.append(
                 f"- {split} (n = {found['n']}, {found['positives']} positive): "
                 f"AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}), "
@@ -62,3 +63,32 @@ def _figures(measured: Mapping[str, Any]) -> list[str]:
                 f"specificity {found['specificity']['value']:.3f}, ECE {found['ece']:.3f}"
             )
     return lines
+
+
+def _rule(terms: Contract) -> list[str]:
+    rule = terms.decision
+    if terms.positive:
+        return [
+            f"- refer at a probability of {rule.threshold:.4f} and above, chosen on validation for "
+            f"{rule.chosen_for}",
+            f"- uncertain between {rule.uncertain_band[0]:.4f} and {rule.uncertain_band[1]:.4f}",
+        ]
+    if rule.threshold == 1:
+        return [f"- always uncertain: on validation no probability gave {rule.chosen_for}"]
+    return [
+        f"- the top class is named at a probability of {rule.threshold:.4f} and above, chosen on "
+        f"validation for {rule.chosen_for}",
+        "- uncertain below",
+    ]
+
+
+def _top(split: str, found: Mapping[str, Any]) -> str:
+    """The figures of a model without positive classes on one split."""
+    accuracy, auc, of_named = found["accuracy"], found["auc"], found["named_accuracy"]
+    right = f", {of_named['value']:.3f} of them right" if of_named else ""
+    return (
+        f"- {split} (n = {found['n']}, {found['classes']} classes): "
+        f"accuracy {accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}), "
+        f"mean AUC of the classes {auc['value']:.3f}, named {found['named']['value']:.3f}{right}, "
+        f"ECE {found['ece']:.3f}"
+    )

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from dermcompress import slimnet
 from dermcompress.sparsify import zeros
-from dermedge.decide import positive_probability
+from dermedge.decide import positive_probability, probabilities
 from dermtrain.features import BATCH
 from dermtrain.truth import Truth
 
@@ -29,9 +29,10 @@ class Step:
         parameters: Weights and biases of the convolutions.
         macs: Multiply-accumulates for one photograph.
         zeros: Share of the kernel weights that are exactly 0.
-        val_auc: AUC on validation.
+        val_auc: AUC on validation; see `Truth.auc`.
         agreement: Rank correlation (Spearman) of its validation scores with the full model's; 0 if
-            one of them gives every photograph the same score.
+            one of them gives every photograph the same score. A score is the probability of the
+            positive classes; without any, each class's.
         seconds: How long the step took.
     """
 
@@ -76,7 +77,7 @@ class Judge:
         self, name: str, net: keras.Model, logits: npt.NDArray[np.float32], seconds: float
     ) -> Step:
         """Measure one step: `net` gives the sizes, `logits` are its answers on validation."""
-        own, full = (positive_probability(x, 1.0, self.truth.positive) for x in (logits, self.full))
+        own, full = (_scores(x, self.truth.positive) for x in (logits, self.full))
         return Step(
             name=name,
             parameters=sum(c.kernel.size + c.bias.size for c in slimnet.convs_of(net).values()),
@@ -86,6 +87,12 @@ class Judge:
             agreement=_rank_correlation(own, full),
             seconds=round(seconds, 1),
         )
+
+
+def _scores(logits: npt.NDArray, positive: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    if positive:
+        return positive_probability(logits, 1.0, positive)
+    return probabilities(logits, 1.0).ravel()
 
 
 def _rank_correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:

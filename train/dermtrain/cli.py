@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dermedge.errors import MissingError
 from dermedge.options import Images, Json
 from dermedge.quiet import quiet
-from dermtrain import cli_data
+from dermtrain import cli_data, cli_explain
 
 if TYPE_CHECKING:
     from dermtrain.history import Entry
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def add_commands(app: typer.Typer) -> None:
     """Add this package's commands to `kit` (entry point dermkit.commands)."""
     app.command(no_args_is_help=True)(train)
+    app.command(no_args_is_help=True)(cli_explain.explain)
     app.add_typer(cli_data.app, name="data")
 
 
@@ -33,7 +35,7 @@ def train(
         str, typer.Option(help="imagenet, none, or a file (.npz, .h5).")
     ] = "imagenet",
     positive: Annotated[
-        str, typer.Option(help="Classes that count as positive: NAME[,NAME].")
+        str, typer.Option(help="Classes that count as positive: NAME[,NAME]; or none.")
     ] = "malignant",
     image_size: Annotated[int, typer.Option(min=32, max=1024, help="Side, pixels.")] = 299,
     recipe: Annotated[str, typer.Option(help="A shipped recipe, or a .toml file.")] = "default",
@@ -68,14 +70,8 @@ def train(
     if as_json:
         print(json.dumps({"run": str(out), **metrics}, indent=2))
     else:
-        test = metrics["test"]
-        auc = test["auc"]
         made_up = " (made-up pictures)" if run.contract.provenance.made_up else ""
-        print(
-            f"test{made_up}: AUC {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}), "
-            f"sensitivity {test['sensitivity']['value']:.2f}, "
-            f"specificity {test['specificity']['value']:.2f}, n = {test['n']}\n{out}"
-        )
+        print(f"test{made_up}: {_figures(metrics['test'])}\n{out}")
 
 
 def load_tensorflow() -> None:
@@ -92,6 +88,26 @@ def load_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+def _figures(test: Mapping[str, Any]) -> str:
+    """The figures of the test in one line; see `dermtrain.calibrate.freeze`."""
+
+    def share(name: str) -> str:
+        found = test[name]
+        return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+    if "accuracy" not in test:
+        return (
+            f"AUC {share('auc')}, sensitivity {test['sensitivity']['value']:.2f}, "
+            f"specificity {test['specificity']['value']:.2f}, n = {test['n']}"
+        )
+    of_named = test["named_accuracy"]
+    right = f", {of_named['value']:.2f} of them right" if of_named else ""
+    return (
+        f"accuracy {share('accuracy')}, mean AUC of {test['classes']} classes {share('auc')}, "
+        f"named {test['named']['value']:.2f}{right}, n = {test['n']}"
+    )
 
 
 def _say(line: str) -> None:

@@ -15,7 +15,7 @@ from dermedge import __version__, atomic, quality
 from dermedge import contract as contracts
 from dermedge import table as tables
 from dermedge.contract import Contract
-from dermedge.decide import positive_probability
+from dermedge.decide import reported_probability
 from dermedge.errors import InputError
 from dermedge.progress import Progress, silent
 from dermedge.table import Table
@@ -30,6 +30,7 @@ from dermtrain.split import Split, split
 from dermtrain.truth import Truth
 
 Note = Callable[[str], None]
+NO_POSITIVE = ("none",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,16 @@ def train(job: Job, history: History, note: Note, progress: Progress = silent) -
 
 
 def _labels(table: Table, positive: Sequence[str]) -> tuple[contracts.Label, ...]:
-    named = set(positive or ("malignant",))
+    """The classes; `none` as the only positive name stands for a model without positive classes."""
+    if taken := set(table.classes) & set(contracts.RESERVED):
+        raise InputError(f"{table.source}: {', '.join(taken)} is a decision; rename this class")
+    named = set(positive or ("malignant",)) if tuple(positive) != NO_POSITIVE else set()
     unknown = sorted(named - set(table.classes))
     if unknown or named == set(table.classes):
         raise InputError(
             f"which classes count as positive? {', '.join(sorted(named))} does not fit; "
-            f"{table.source} has {', '.join(table.classes)}. Give --positive NAME[,NAME]"
+            f"{table.source} has {', '.join(table.classes)}. Give --positive NAME[,NAME], or "
+            "--positive none if no class does"
         )
     return tuple(contracts.Label(i, name, name in named) for i, name in enumerate(table.classes))
 
@@ -155,15 +160,16 @@ def _write_results(
     text = run.predictions_csv(table, logits, terms, ("val", "test"))
     atomic.write_text(folder / run.PREDICTIONS, text)
     test = np.flatnonzero([row.split == "test" for row in table.rows])
-    probability = positive_probability(logits[test], terms.calibration.temperature, truth.positive)
+    probability = reported_probability(logits[test], terms.calibration.temperature, truth.positive)
     data = f"{terms.provenance.data}{' (made-up pictures)' if terms.provenance.made_up else ''}"
     curves.draw(
         folder / run.CURVES,
         history.entries,
-        truth.of(test).is_positive,
+        truth.of(test).reported(logits[test]),
         probability,
         terms.decision.threshold,
         f"Training on {data}, recipe {terms.provenance.recipe}, seed {terms.provenance.seed}",
+        naming=not terms.positive,
     )
     terms.save(folder / run.CONTRACT)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dermedge import metrics
+from dermedge import metrics, topclass
 from dermedge.decide import positive_probability, probabilities
 from dermedge.macro import macro_auc
 
@@ -23,6 +23,15 @@ class Truth:
     def is_positive(self) -> npt.NDArray[np.bool_]:
         """Whether each row's class is positive, (rows,)."""
         return np.isin(self.labels, self.positive)
+
+    def reported(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+        """Whether that is so of which the reported probability is given, (rows,).
+
+        That the class is positive; without positive classes, that the top one is the right one.
+        """
+        if self.positive:
+            return self.is_positive
+        return topclass.right(self.labels, probabilities(logits, 1.0))
 
     def of(self, rows: npt.NDArray[np.int64]) -> Truth:
         """The truth of some rows."""
