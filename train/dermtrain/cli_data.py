@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dermtrain.cli_augment import augment_command
+
 app = typer.Typer(no_args_is_help=True, help="Labelled photographs.", rich_markup_mode=None)
 
 
@@ -33,3 +35,6 @@ def synth(
     with progress.drawn() as draw:
         table = make_set(out, images, seed, progress=draw)
     print(f"{images} made-up pictures: {table}")
+
+
+app.command("augment", no_args_is_help=True)(augment_command)
