@@ -202,7 +202,7 @@ def _place(image: RGB, drawn: Draw, side: int) -> RGB:
     if (drawn.angle, drawn.zoom, drawn.stretch) == (0.0, 1.0, 1.0):
         turned = np.rot90(image, quarters)[::upside, ::mirror]
         left, top = np.rint((width - columns, height - rows) / np.float64(2) + shift).astype(int)
-        return np.ascontiguousarray(turned[top : top + rows, left : left + columns])
+        return turned[top : top + rows, left : left + columns].copy(order="C")
     # From the pixels of the new picture to those of the old one, about the middle of both: the
     # same mirror and quarter turns cost nothing when they are part of the matrix.
     square = np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), quarters) * (mirror, upside)

@@ -31,7 +31,7 @@ def augment_command(
     from dermedge import contract
     from dermedge.image import read
     from dermedge.prepare import prepare
-    from dermtrain import sheets
+    from dermtrain import gallery
     from dermtrain.augment import Augment
     from dermtrain.recipe import Recipe, load
 
@@ -39,7 +39,7 @@ def augment_command(
     spec = contract.Input(image_size, image_size)
     pixels = np.asarray(prepare(read(image), spec)[0], np.uint8)
     if corruptions:
-        what = sheets.corruptions(out, pixels, image.name, seed)
+        what = gallery.corruptions(out, pixels, image.name, seed)
     else:
-        what = sheets.augmentation(out, pixels, f"{image.name}, recipe {recipe}", how, draws, seed)
+        what = gallery.augmentation(out, pixels, f"{image.name}, recipe {recipe}", how, draws, seed)
     print(f"{what}\n{out}")

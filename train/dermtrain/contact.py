@@ -14,7 +14,7 @@ from dermedge import atomic
 from dermedge.contract import NOTICE
 from dermedge.image import RGB
 
-_GAP, _CAPTION, _HEADING = 8, 36, 52
+_GAP, _LINE, _HEADING = 8, 15, 52
 _INK, _GREY, _PAPER = (25, 25, 25), (105, 105, 105), (255, 255, 255)
 
 
@@ -47,25 +47,33 @@ def draw(path: Path, title: str, sections: Sequence[Section], columns: int, tile
         StorageError: It can't be written.
     """
     width = _GAP + columns * (tile + _GAP)
+    steps = [_step(section, tile) for section in sections]
     rows = [-(-len(section.tiles) // columns) for section in sections]
-    height = 2 * _HEADING + sum(_HEADING + count * (tile + _CAPTION + _GAP) for count in rows)
+    heights = [_HEADING + count * step for count, step in zip(rows, steps, strict=True)]
+    height = 2 * _HEADING + sum(heights)
     sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((_GAP, 14), title, _INK, ImageFont.load_default(20))
     top = _HEADING
-    for section, count in zip(sections, rows, strict=True):
+    for section, step, high in zip(sections, steps, heights, strict=True):
         pen.text((_GAP, top + 4), section.heading, _INK, ImageFont.load_default(17))
         pen.text((_GAP, top + 28), section.note, _GREY, ImageFont.load_default(13))
         for number, (caption, picture) in enumerate(section.tiles):
             row, column = divmod(number, columns)
             left = _GAP + column * (tile + _GAP)
-            down = top + _HEADING + row * (tile + _CAPTION + _GAP)
+            down = top + _HEADING + row * step
             sheet.paste(Image.fromarray(_fit(picture, tile)), (left, down))
             pen.text((left, down + tile + 2), caption, _INK, ImageFont.load_default(12), spacing=2)
-        top += _HEADING + count * (tile + _CAPTION + _GAP)
+        top += high
     pen.text((_GAP, top + 14), NOTICE, _GREY, ImageFont.load_default(12))
     with atomic.whole(path) as temporary:
         sheet.save(temporary, format="PNG")
+
+
+def _step(section: Section, tile: int) -> int:
+    """From one row of a section to the next, pixels."""
+    lines = max((caption.count("\n") + 1 for caption, _ in section.tiles), default=1)
+    return tile + lines * _LINE + 2 * _GAP
 
 
 def _fit(picture: RGB, tile: int) -> RGB:

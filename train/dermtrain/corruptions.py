@@ -73,7 +73,9 @@ def _pixelate(share: float, image: RGB, _: np.random.Generator) -> RGB:
     share /= max(1.0, _scale(image))
     size = (max(1, int(width * share)), max(1, int(height * share)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+    return np.asarray(
+        cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8
+    )
 
 
 def _jpeg(quality: int, image: RGB, _: np.random.Generator) -> RGB:
