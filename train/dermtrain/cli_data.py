@@ -22,18 +22,20 @@ def synth(
     out: Annotated[Path, typer.Argument(help="New folder.")],
     images: Annotated[int, typer.Option(help="Number of pictures.")] = 240,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    classes: Annotated[int, typer.Option(help="2 (benign, malignant), or 7 as in HAM10000.")] = 2,
 ) -> None:
     """Draw a made-up, dermoscopy-like set to try the kit on.
 
     \b
     Example:
       kit data synth pictures --images 240 --seed 0
+      kit data synth seven --images 600 --classes 7
     """
     from dermedge import progress
     from dermtrain.synthetic import make_set
 
     with progress.drawn() as draw:
-        table = make_set(out, images, seed, progress=draw)
+        table = make_set(out, images, seed, progress=draw, classes=classes)
     print(f"{images} made-up pictures: {table}")
 
 

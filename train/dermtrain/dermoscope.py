@@ -108,12 +108,23 @@ def sample_view(rng: np.random.Generator, seed: tuple[int, ...]) -> View:
 
 
 def draw_lesion(lesion: Lesion, skin: Skin, view: View, size: int = 512) -> RGB:
+    """Draw a photograph of a lesion; see `draw_pigment`."""
+    return draw_pigment(maps(lesion, size), skin, view)
+
+
+def draw_pigment(pigment: Field, skin: Skin, view: View) -> RGB:
     """Draw a photograph; the same arguments always give the same pixels.
+
+    Args:
+        pigment: As `lesion.maps` lays it out, (size, size, 3).
+        skin: Around and beneath it.
+        view: How the photograph is taken.
 
     Returns:
         uint8 (size, size, 3), RGB.
     """
-    pigment = _placed(maps(lesion, size), view)
+    size = len(pigment)
+    pigment = _placed(pigment, view)
     melanin, blood = _skin(skin, size)
     melanin += pigment[..., 0]
     blood += pigment[..., 1]
