@@ -201,7 +201,7 @@ def _place(image: RGB, drawn: Draw, side: int) -> RGB:
     mirror, upside = -1 if drawn.mirror else 1, -1 if drawn.upside else 1
     if (drawn.angle, drawn.zoom, drawn.stretch) == (0.0, 1.0, 1.0):
         turned = np.rot90(image, quarters)[::upside, ::mirror]
-        left, top = np.rint((width - columns, height - rows) / np.float64(2) + shift).astype(int)
+        left, top = np.rint(np.array([width - columns, height - rows]) / 2 + shift).astype(int)
         return turned[top : top + rows, left : left + columns].copy(order="C")
     # From the pixels of the new picture to those of the old one, about the middle of both: the
     # same mirror and quarter turns cost nothing when they are part of the matrix.

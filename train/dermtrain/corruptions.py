@@ -87,11 +87,13 @@ def _jpeg(quality: int, image: RGB, _: np.random.Generator) -> RGB:
 
 
 def _gaussian(deviation: float, image: RGB, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    return image + (255 * deviation) * rng.standard_normal(image.shape, np.float32)
+    grain = rng.standard_normal(image.shape, np.float32)
+    return image.astype(np.float32) + np.float32(255 * deviation) * grain
 
 
 def _speckle(deviation: float, image: RGB, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    return image * (1 + deviation * rng.standard_normal(image.shape, np.float32))
+    grain = rng.standard_normal(image.shape, np.float32)
+    return image.astype(np.float32) * (1 + np.float32(deviation) * grain)
 
 
 def _impulse(amount: float, image: RGB, rng: np.random.Generator) -> RGB:
