@@ -88,12 +88,12 @@ def _jpeg(quality: int, image: RGB, _: np.random.Generator) -> RGB:
 
 def _gaussian(deviation: float, image: RGB, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     grain = rng.standard_normal(image.shape, np.float32)
-    return image.astype(np.float32) + np.float32(255 * deviation) * grain
+    return np.asarray(image + np.float32(255 * deviation) * grain, np.float32)
 
 
 def _speckle(deviation: float, image: RGB, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     grain = rng.standard_normal(image.shape, np.float32)
-    return image.astype(np.float32) * (1 + np.float32(deviation) * grain)
+    return np.asarray(image * (1 + np.float32(deviation) * grain), np.float32)
 
 
 def _impulse(amount: float, image: RGB, rng: np.random.Generator) -> RGB:
