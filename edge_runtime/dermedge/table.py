@@ -105,12 +105,13 @@ def read(source: Path, images: Path | None = None) -> Table:
             or a path outside the folder.
     """
     if source.is_file():
-        table = Table(source, images or source.parent, read_rows(source))
+        table = Table(source, images or _images_of_table(source.parent), read_rows(source))
     elif (source / RUN_TABLE).is_file():
         path = source / RUN_TABLE
         table = Table(path, images or _images_of_run(source), read_rows(path))
     elif (source / TABLE).is_file():
-        table = Table(source / TABLE, images or source, read_rows(source / TABLE))
+        path = source / TABLE
+        table = Table(path, images or _images_of_table(source), read_rows(path))
     elif source.is_dir():
         table = _read_class_folders(source)
     else:
@@ -202,6 +203,11 @@ def _read_class_folders(folder: Path) -> Table:
             "found neither"
         )
     return Table(folder, folder, tuple(rows))
+
+
+def _images_of_table(folder: Path) -> Path:
+    """Beside the table, unless an import says that they stayed elsewhere."""
+    return _images_of_run(folder) if (folder / RUN_IMAGES).is_file() else folder
 
 
 def _images_of_run(run: Path) -> Path:

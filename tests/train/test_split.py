@@ -1,7 +1,9 @@
 """The split: no patient, lesion or near-duplicate in two parts, every class in each part."""
 
+import hashlib
 import zlib
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +17,30 @@ from dermedge import image
 from dermedge import table as tables
 from dermedge.errors import TableError
 from dermedge.table import SPLITS, Row, Table
-from dermtrain import split as splitting
-from dermtrain import synthetic
-from dermtrain.split import group, split
+from dermtrain import duplicates, synthetic
+from dermtrain.duplicates import NEAR_BITS
+from dermtrain.split import group, near_pairs, split
 
 NOWHERE = Path("labels.csv")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _photographs_that_are_not_there_look_all_different() -> Iterator[None]:
+    """256 bits drawn from the name: two such are never within a few bits."""
+    read = duplicates._hash_file
+
+    def look(path: Path) -> np.ndarray:
+        if path.is_file():
+            return read(path)
+        return np.frombuffer(hashlib.sha256(path.name.encode()).digest(), np.uint8)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "_hash_file", look)
+        yield
+
+
+def _groups(table: Table) -> np.ndarray:
+    return group(table, near_pairs(table))
 
 
 def _table(*rows: Row, root: Path = Path()) -> Table:
@@ -92,7 +113,7 @@ def test_patient_counts_before_lesion_and_lesion_before_near_duplicates(tmp_path
         Row("e.png", "benign", lesion_id="L1"),
         Row("unknown.png", "benign"),  # the only photograph that has to be looked at
     ]
-    a, b, c, d, e, unknown = group(_table(*rows, root=tmp_path))
+    a, b, c, d, e, unknown = _groups(_table(*rows, root=tmp_path))
     assert a == b
     assert d == e
     assert len({a, c, d, unknown}) == 4
@@ -113,9 +134,15 @@ def test_same_picture_encoded_anew_and_smaller_stays_with_the_first(
         copies.append(name.replace(".jpg", "_copy.jpg"))
         cv2.imwrite(str(table.root / copies[-1]), smaller, [cv2.IMWRITE_JPEG_QUALITY, quality])
     rows = (Row(name, "benign") for name in [*firsts, *copies])
-    numbers = list(group(_table(*rows, root=table.root)))
+    numbers = list(_groups(_table(*rows, root=table.root)))
     assert numbers[: len(firsts)] == numbers[len(firsts) :]
     assert len(set(numbers)) == len(firsts)
+
+
+def _look(monkeypatch: pytest.MonkeyPatch, bits: np.ndarray) -> None:
+    """Photograph `i.jpg` has the hash `bits[i]`."""
+    packed = np.packbits(bits, axis=1)
+    monkeypatch.setattr(duplicates, "_hash_file", lambda path: packed[int(path.stem)])
 
 
 def test_near_duplicates_of_near_duplicates_stay_together_too(
@@ -130,13 +157,40 @@ def test_near_duplicates_of_near_duplicates_stay_together_too(
     bits[15:] ^= random.integers(0, 2, 256, np.uint8)
     order = random.permutation(30)
     rows = [Row(f"{i}.jpg", "benign") for i in order]
-    monkeypatch.setattr(
-        splitting, "_hash", lambda table, row: np.packbits(bits[int(row.image.split(".")[0])])
-    )
-    numbers = group(_table(*rows))
+    _look(monkeypatch, bits)
+    numbers = _groups(_table(*rows))
     for i, j in zip(*np.triu_indices(30, 1), strict=True):
-        near = (bits[order[i]] != bits[order[j]]).sum() <= splitting.NEAR_BITS
+        near = (bits[order[i]] != bits[order[j]]).sum() <= NEAR_BITS
         assert numbers[i] == numbers[j] or not near
+    assert len(set(numbers)) == 2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_near_duplicates_of_two_patients_end_in_one_split_and_nobody_else_moves(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = _drawn(seed, 90, "patient_id")
+    table = replace(
+        drawn, rows=tuple(replace(row, image=f"{i}.jpg") for i, row in enumerate(drawn.rows))
+    )
+    bits = np.random.default_rng(seed).integers(0, 2, (len(table.rows), 256)).astype(np.uint8)
+    _look(monkeypatch, bits)
+    alone = split(table, 0.15, 0.2, seed)
+    assert "moved" not in alone.how
+    places = _names(alone.table)
+    first, second = places.index("test"), places.index("train")
+    bits[second] = bits[first]
+    _look(monkeypatch, bits)
+    joined = split(table, 0.15, 0.2, seed)
+    assert joined.table.rows[first].split == joined.table.rows[second].split
+    assert all(len(where) == 1 for where in _splits_of(joined.table, "patient_id").values())
+    patients = {table.rows[first].patient_id, table.rows[second].patient_id}
+    assert "moved beside a near-duplicate" in joined.how
+    assert all(
+        before.split == after.split
+        for before, after in zip(alone.table.rows, joined.table.rows, strict=True)
+        if before.patient_id not in patients
+    )
 
 
 def _given(*names: str) -> Table:
@@ -216,18 +270,55 @@ def test_unreadable_photograph_is_named(tmp_path: Path, fault: str) -> None:
             content = content[:12] + head + zlib.crc32(head).to_bytes(4, "big") + content[33:]
         path.write_bytes(content)
     with pytest.raises(TableError, match=r"odd\.png can't be read"):
-        group(_table(Row("odd.png", "benign"), root=tmp_path))
+        near_pairs(_table(Row("odd.png", "benign"), root=tmp_path))
 
 
 def test_no_lesion_of_the_real_photographs_lies_in_two_splits(real_data: Path) -> None:
     table = tables.read(real_data / "isic2017")
-    found = split(table, 0.15, 0.2, 0)
+    found = split(table, 0.15, 0.2, 1)  # a seed whose draw alone tears a near-duplicate pair
     lesions = _splits_of(found.table, "lesion_id")
     lesions.pop("")
     assert len(lesions) > 100
     assert all(len(where) == 1 for where in lesions.values())
+    pairs = near_pairs(table)
+    assert 1 <= len(pairs) < 20
+    assert all(found.table.rows[i].split == found.table.rows[j].split for i, j, _ in pairs)
     names = _names(found.table)
     assert names.count("val") / len(names) == pytest.approx(0.15, abs=0.03)
     assert names.count("test") / len(names) == pytest.approx(0.2, abs=0.03)
     assert "near-duplicate (1342 photographs)" in found.how
     assert "lesion (579 photographs)" in found.how
+    assert "moved beside a near-duplicate: 1" in found.how
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(0, 300),
+    limit=st.integers(0, 40),
+    spread=st.floats(0.0, 0.5),
+)
+@settings(max_examples=40, deadline=None)
+def test_near_pairs_are_those_that_comparing_bit_by_bit_finds(
+    seed: int, count: int, limit: int, spread: float
+) -> None:
+    random = np.random.default_rng(seed)
+    centres = random.integers(0, 2, (5, 256))
+    bits = centres[random.integers(0, 5, count)] ^ (random.random((count, 256)) < spread * 0.2)
+    packed = np.packbits(bits.astype(np.uint8), axis=1).reshape(count, 32)
+    found = {tuple(int(n) for n in pair) for pair in duplicates.near_pairs(packed, limit)}
+    distance = (bits[:, None] != bits[None]).sum(axis=2)
+    expected = {
+        (i, j, int(distance[i, j]))
+        for i in range(count)
+        for j in range(i + 1, count)
+        if distance[i, j] <= limit
+    }
+    assert found == expected
+
+
+def test_bits_are_counted_alike_with_an_older_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = np.random.default_rng(0).integers(0, 2**63, (50, 7), np.uint64)
+    expected = [[int(word).bit_count() for word in row] for row in words]
+    assert duplicates._ones(words).tolist() == expected
+    monkeypatch.delattr(np, "bitwise_count", raising=False)
+    assert duplicates._ones(words).tolist() == expected

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import imagehash
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold
 
-from dermedge.errors import TableError
+from dermedge.errors import ImageError, TableError
 from dermedge.progress import Progress, silent
 from dermedge.table import SPLITS, Row, Table, check_splits
+from dermtrain import duplicates
 
-# Near-duplicates: two photographs whose 256-bit perceptual hashes differ in at most so many bits.
-NEAR_BITS = 16
-_HASH_SIDE = 16
 _FOLDS = 20
 
 
@@ -40,8 +35,8 @@ def split(
 ) -> Split:
     """Give every row a split; one patient, lesion or near-duplicate group never lies in two.
 
-    A split column that gives every row train, val or test, and uses all three, is kept as it is.
-    Anything else is split anew.
+    A split column that gives every row train, val or test, and uses all three, is kept as it is
+    (`kit data check` tells whether it tears near-duplicates). Anything else is split anew.
 
     Args:
         table: Labelled photographs.
@@ -60,28 +55,71 @@ def split(
         if {row.split for row in table.rows} == set(SPLITS):
             check_splits(table, "lesion")
             return Split(_complete(table), "as given by the table")
-    groups = group(table, progress)
+    pairs = near_pairs(table, progress)
+    groups = group(table, pairs)
     names = np.full(len(table.rows), "train", dtype="<U5")
     for name, share in (("test", test), ("val", val)):
         pool = np.flatnonzero(names == "train")
         wanted = share * len(names) / len(pool)
         names[pool[_take(table, pool, groups[pool], wanted, seed)]] = name
+    moved = _join_near_duplicates(names, groups, pairs)
     rows = tuple(replace(row, split=str(n)) for row, n in zip(table.rows, names, strict=True))
     how = f"drawn by {_handles(table)}, stratified by class, seed {seed}"
+    if moved:
+        how += f"; then moved beside a near-duplicate: {moved}"
     return Split(_complete(replace(table, rows=rows)), how)
 
 
-def group(table: Table, progress: Progress = silent) -> npt.NDArray[np.int64]:
-    """Number the groups that must stay together, int64 (rows,).
+def near_pairs(table: Table, progress: Progress = silent) -> npt.NDArray[np.int64]:
+    """Pairs of rows whose photographs are near-duplicates, int64 (pairs, 3): i < j, bits apart.
+
+    Raises:
+        TableError: A photograph can't be read.
+    """
+    try:
+        bits = duplicates.hashes([table.path(row) for row in table.rows], progress)
+    except ImageError as error:
+        raise TableError(str(error)) from error
+    return duplicates.near_pairs(bits)
+
+
+def group(table: Table, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Number the groups that are drawn together, int64 (rows,).
 
     Rows share a group when they share the patient, or, with the patient unknown, the lesion; rows
-    of which neither is known when their photographs are near-duplicates.
+    of which neither is known when near-duplicates link them.
+
+    Args:
+        table: Labelled photographs.
+        pairs: As `near_pairs` gives them.
     """
     keys = [_key(row) for row in table.rows]
-    unknown = [i for i, key in enumerate(keys) if not key]
-    for i, leader in zip(unknown, _near_duplicates(table, unknown, progress), strict=True):
-        keys[i] = f"photograph {leader}"
+    unknown = np.array([not key for key in keys], bool)
+    among = pairs[unknown[pairs[:, 0]] & unknown[pairs[:, 1]]]
+    linked = duplicates.components(len(keys), among)
+    first = np.unique(linked, return_index=True)[1]
+    keys = [key or f"photograph {first[linked[i]]}" for i, key in enumerate(keys)]
     return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+
+
+def _join_near_duplicates(
+    names: npt.NDArray[np.str_], groups: npt.NDArray[np.int64], pairs: npt.NDArray[np.int64]
+) -> int:
+    """Bring groups that near-duplicates link into one split, in place; the rows that moved.
+
+    They move to the split that holds most of their photographs, train if two hold as many. Such
+    links between known patients or lesions are rare (mistaken or missing ids), so they mend the
+    draw rather than enter it: it stays the one that the ids alone give.
+    """
+    linked = duplicates.components(int(groups.max()) + 1, groups[pairs[:, :2]])[groups]
+    moved = 0
+    for one in np.unique(linked[pairs[:, 0]]):
+        rows = np.flatnonzero(linked == one)
+        counts = Counter(names[rows].tolist())
+        home = max(SPLITS, key=lambda name: counts[name])
+        moved += int((names[rows] != home).sum())
+        names[rows] = home
+    return moved
 
 
 def _key(row: Row) -> str:
@@ -94,29 +132,6 @@ def _handles(table: Table) -> str:
     """What the groups were made of, most frequent first."""
     kinds = Counter((_key(row) or "near-duplicate").split()[0] for row in table.rows)
     return ", ".join(f"{kind} ({n} photographs)" for kind, n in kinds.most_common())
-
-
-def _near_duplicates(table: Table, indices: Sequence[int], progress: Progress) -> list[int]:
-    """For each of the rows, the first row that near-duplicates link it to (itself if none)."""
-    bits = np.zeros((len(indices), _HASH_SIDE**2 // 8), np.uint8)
-    for done, i in enumerate(indices):
-        bits[done] = _hash(table, table.rows[i])
-        progress("near-duplicates", done + 1, len(indices))
-    leaders = np.arange(len(indices))
-    for i in range(len(indices)):
-        distance = np.unpackbits(bits[i:] ^ bits[i], axis=1).sum(axis=1)
-        joined = np.unique(leaders[i:][distance <= NEAR_BITS])  # groups that meet in this row
-        leaders[np.isin(leaders, joined)] = joined[0]
-    return [indices[int(leader)] for leader in leaders]
-
-
-def _hash(table: Table, row: Row) -> npt.NDArray[np.uint8]:
-    try:
-        with Image.open(table.path(row)) as photograph:
-            photograph.draft("L", (256, 256))
-            return np.packbits(imagehash.phash(photograph, hash_size=_HASH_SIDE).hash)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise TableError(f"{table.path(row)} can't be read: {error}") from error
 
 
 def _take(
