@@ -8,22 +8,19 @@ import sys
 from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from dermedge import __version__
 from dermedge.cli_camera import camera
 from dermedge.cli_compare import compare
+from dermedge.cli_evaluate import evaluate
 from dermedge.errors import ImageError, InputError, Interrupted, KitError
-from dermedge.options import BundleFile, Images, Json, Split, Threads
+from dermedge.options import BundleFile, Json, Threads
 
-if TYPE_CHECKING:
-    from dermedge.predictions import Predictions
-
-# Distributions add commands to `kit` under the first name, and readers of other kinds of model
-# (a training run) to `kit evaluate` under the second; so the edge package need not know them.
-COMMANDS, READERS = "dermkit.commands", "dermkit.readers"
+# Distributions add commands to `kit` under this name; so the edge package need not know them.
+COMMANDS = "dermkit.commands"
 
 app = typer.Typer(
     name="kit",
@@ -34,6 +31,7 @@ app = typer.Typer(
 )
 app.command()(camera)
 app.command()(compare)
+app.command(no_args_is_help=True)(evaluate)
 
 
 def main() -> None:
@@ -108,41 +106,6 @@ def diagnose(
         raise ImageError(f"{failed} of {len(paths)} photographs could not be judged, see above")
 
 
-@app.command(no_args_is_help=True)
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="A bundle (.kit) or a run folder.")],
-    data: Annotated[
-        Path | None, typer.Argument(help="Labelled photographs; a run's own by default.")
-    ] = None,
-    split: Split = "test",
-    images: Images = None,
-    threads: Threads = None,
-    as_json: Json = False,
-) -> None:
-    """Measure one model on labelled photographs: AUC, sensitivity, specificity, calibration.
-
-    \b
-    Example:
-      kit evaluate runs/first
-      kit evaluate small.kit photos/labels.csv --split all --json
-    """
-    from dermedge import predictions as proof
-    from dermedge import progress, summary
-
-    with progress.drawn() as draw:
-        predictions = _predictions(model, data, split, images, threads, draw)
-    figures = proof.figures_of(predictions)
-    if as_json:
-        print(json.dumps(proof.as_json(model, split, predictions, figures), indent=2))
-    else:
-        print(summary.figures_table(figures))
-        made_up = proof.made_up(predictions)
-        print(
-            f"{made_up and made_up.capitalize() + '. '}{predictions.contract.notice}",
-            file=sys.stderr,
-        )
-
-
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine has and lacks, and the line that mends each fault.
@@ -173,27 +136,6 @@ def _photographs(given: list[Path]) -> list[Path]:
             raise InputError(f"{path} holds no photographs ({', '.join(sorted(image.ENDINGS))})")
         paths += found
     return paths
-
-
-def _predictions(
-    model: Path, data: Path | None, split: str, images: Path | None, threads: int | None, draw: Any
-) -> Predictions:
-    """Predict with a bundle here, or with a run through the package that can read it."""
-    from dermedge import predictions as proof
-    from dermedge import table
-    from dermedge.bundle import open_bundle
-    from dermedge.diagnose import Diagnostician
-
-    if model.is_dir():
-        readers = list(metadata.entry_points(group=READERS))
-        if not readers:
-            raise InputError(f"{model} is a folder: a run is read by dermkit[train], a bundle here")
-        return readers[0].load()(model, data, split, images, draw)
-    if data is None:
-        raise InputError("a bundle brings no photographs: kit evaluate BUNDLE DATA")
-    opened = open_bundle(model)
-    part = table.read(data, images).part_or_all(split)
-    return proof.predict(Diagnostician(opened, threads), part, draw)
 
 
 def _interrupt(number: int, frame: object) -> None:

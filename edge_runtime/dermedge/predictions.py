@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dermedge import image, metrics
+from dermedge import image, metrics, topclass
+from dermedge.classes import ClassFigures, class_figures
 from dermedge.contract import Contract
+from dermedge.decide import probabilities as softmax
 from dermedge.diagnose import Diagnosis, Diagnostician
 from dermedge.errors import ImageError, InputError, TableError
 from dermedge.metrics import Figures, Labels
 from dermedge.progress import Progress, silent
 from dermedge.table import Table
+from dermedge.topclass import TopFigures
 
 _SHOWN = 5
 
@@ -28,7 +31,9 @@ class Predictions:
     Attributes:
         contract: The model's contract.
         table: The photographs.
-        probabilities: float64 (n,), calibrated, of the positive classes together.
+        probabilities: float64 (n,), calibrated, of the positive classes together; of a bundle
+            without any, of the top class.
+        logits: float (n, classes), the model's raw scores.
         decisions: The verdicts that a user would see, in words; empty if nothing was decided.
         quality: `ok`, or what is wrong with each photograph; empty if that was not judged.
     """
@@ -36,6 +41,7 @@ class Predictions:
     contract: Contract
     table: Table
     probabilities: npt.NDArray[np.float64]
+    logits: npt.NDArray[np.floating]
     decisions: tuple[str, ...] = ()
     quality: tuple[str, ...] = ()
 
@@ -43,6 +49,16 @@ class Predictions:
     def labels(self) -> Labels:
         """Whether each photograph is of a positive class, bool (n,)."""
         return truth(self.table, self.contract)
+
+    @property
+    def targets(self) -> npt.NDArray[np.int64]:
+        """Class number of each photograph's label, int64 (n,)."""
+        return class_numbers(self.table, self.contract)
+
+    @property
+    def class_probabilities(self) -> npt.NDArray[np.float64]:
+        """Calibrated probability of each class, float64 (n, classes)."""
+        return softmax(self.logits, self.contract.calibration.temperature)
 
     @property
     def positive(self) -> Labels:
@@ -61,14 +77,35 @@ def truth(table: Table, terms: Contract) -> Labels:
     Raises:
         TableError: A label that the contract does not know.
     """
-    positive = {label.name: label.positive for label in terms.labels}
-    unknown = sorted(set(table.classes) - set(positive))
+    return np.isin(class_numbers(table, terms), terms.positive)
+
+
+def class_numbers(table: Table, terms: Contract) -> npt.NDArray[np.int64]:
+    """Number of each row's label among the contract's classes, int64 (n,).
+
+    Raises:
+        TableError: A label that the contract does not know.
+    """
+    numbers = {label.name: label.id for label in terms.labels}
+    unknown = sorted(set(table.classes) - set(numbers))
     if unknown:
         raise TableError(
             f"{table.source}: the model does not know the labels {', '.join(unknown)}; "
-            f"it knows {', '.join(positive)}. Rename them in the table"
+            f"it knows {', '.join(numbers)}. Rename them in the table"
         )
-    return np.array([positive[row.label] for row in table.rows])
+    return np.array([numbers[row.label] for row in table.rows], np.int64)
+
+
+def check(table: Table, terms: Contract) -> None:
+    """Refuse photographs on which this model can't be measured, before the long work.
+
+    Raises:
+        TableError: A label that the contract does not know.
+        InputError: One class only, positive or negative.
+    """
+    labels = truth(table, terms)
+    if terms.positive:
+        metrics.check(labels)
 
 
 def predict(diagnostician: Diagnostician, table: Table, progress: Progress = silent) -> Predictions:
@@ -89,7 +126,7 @@ def predict_together(
         InputError: One class only, or photographs that can't be read: the first of them are named.
     """
     for diagnostician in diagnosticians:  # before the long work, not after it
-        metrics.check(truth(table, diagnostician.contract))
+        check(table, diagnostician.contract)
     found: list[list[Diagnosis]] = [[] for _ in diagnosticians]
     broken: list[str] = []
     for done, row in enumerate(table.rows, 1):
@@ -102,7 +139,7 @@ def predict_together(
                 diagnoses.append(diagnostician.diagnose(photograph))
         progress("judging photographs", done, len(table.rows))
     if broken:
-        raise InputError(_unreadable(table, broken))
+        raise InputError(unreadable(table, broken))
     pairs = zip(diagnosticians, found, strict=True)
     return tuple(_collect(d.contract, table, diagnoses) for d, diagnoses in pairs)
 
@@ -113,17 +150,33 @@ def figures_of(predictions: Predictions) -> Figures:
     return metrics.figures(predictions.labels, predictions.probabilities, threshold)
 
 
-def as_json(model: Path, split: str, predictions: Predictions, figures: Figures) -> dict[str, Any]:
-    """What `kit evaluate --json` prints of one model."""
+def class_figures_of(predictions: Predictions) -> ClassFigures:
+    """How often the likeliest class is the right one."""
+    return class_figures(predictions.targets, predictions.class_probabilities)
+
+
+def top_figures_of(predictions: Predictions) -> TopFigures:
+    """What a model without positive classes is worth: is its top class right, and how sure."""
+    threshold = predictions.contract.decision.threshold
+    return topclass.figures(predictions.targets, predictions.class_probabilities, threshold)
+
+
+def as_json(
+    model: Path, split: str, predictions: Predictions, figures: Figures | None
+) -> dict[str, Any]:
+    """What `kit evaluate --json` prints; `figures` is None if no class is positive."""
     terms, table = predictions.contract, predictions.table
+    own = figures or top_figures_of(predictions)
+    several = figures and len(terms.labels) > 2
     return {
         "model": str(model),
         "data": str(table.source),
         "split": split,
         "made_up": made_up(predictions),
         "chosen_for": terms.decision.chosen_for,
-        **asdict(figures),
+        **asdict(own),
         "ece_bins": metrics.BINS,
+        **({"classes": asdict(class_figures_of(predictions))} if several else {}),
         "not_assessable": predictions.not_assessable,
         "notice": terms.notice,
     }
@@ -139,19 +192,21 @@ def made_up(*models: Predictions) -> str:
     return f"{words} on made-up photographs" if words else ""
 
 
+def unreadable(table: Table, broken: list[str]) -> str:
+    """What to say of photographs that can't be read: the first few, and what to do."""
+    more = [f"and {len(broken) - _SHOWN} more"] if len(broken) > _SHOWN else []
+    return (
+        f"{len(broken)} of {len(table.rows)} photographs can't be read; mend them, or take their "
+        f"rows out of {table.source}:\n  " + "\n  ".join(broken[:_SHOWN] + more)
+    )
+
+
 def _collect(terms: Contract, table: Table, diagnoses: Sequence[Diagnosis]) -> Predictions:
     return Predictions(
         contract=terms,
         table=table,
         probabilities=np.array([d.probability for d in diagnoses]),
-        decisions=tuple(d.verdict.value for d in diagnoses),
+        logits=np.array([d.logits for d in diagnoses]),
+        decisions=tuple(d.decision for d in diagnoses),
         quality=tuple(d.quality.verdict for d in diagnoses),
-    )
-
-
-def _unreadable(table: Table, broken: list[str]) -> str:
-    more = [f"and {len(broken) - _SHOWN} more"] if len(broken) > _SHOWN else []
-    return (
-        f"{len(broken)} of {len(table.rows)} photographs can't be read; mend them, or take their "
-        f"rows out of {table.source}:\n  " + "\n  ".join(broken[:_SHOWN] + more)
     )

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dermedge.classes import ClassFigures
 from dermedge.metrics import BINS, Difference, Figures, Interval
+from dermedge.topclass import TopFigures
 
 if TYPE_CHECKING:
     from dermedge.compare import Comparison, Measured
@@ -61,13 +63,24 @@ def size(count: float) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
-def figures_table(figures: Figures) -> str:
+def figures_table(figures: Figures | TopFigures) -> str:
     """The figures of one model, as aligned plain text."""
-    count = f"{figures.positives} positive"
+    top = isinstance(figures, TopFigures)
+    count = f"{figures.classes} classes" if top else f"{figures.positives} positive"
     rows = [
         Row("Photographs", (Cell(str(figures.n), count),)),
         Row("Threshold", (Cell(f"{figures.threshold:.3f}"),)),
-        *_figure_rows([figures]),
+        *_rows([figures]),
+    ]
+    return _text([[row.name, *map(str, row.cells)] for row in rows])
+
+
+def classes_table(figures: ClassFigures) -> str:
+    """How well one model tells the classes apart, as aligned plain text."""
+    rows = [
+        Row("Photographs", (Cell(str(figures.n)),)),
+        Row("Likeliest class is right", (interval(figures.top1),)),
+        Row("Mean share found of a class", (Cell(f"{figures.balanced:.3f}"),)),
     ]
     return _text([[row.name, *map(str, row.cells)] for row in rows])
 
@@ -77,13 +90,15 @@ def comparison_table(found: Comparison) -> str:
     head = ["", "float", "small", "small against float"]
     rows = comparison_rows(found)
     agreed = found.agreement
-    flips = f"{agreed.to_negative} to negative, {agreed.to_positive} to positive"
+    names = ("wrong", "right") if found.naming else ("negative", "positive")
+    flips = f"{agreed.to_negative} to {names[0]}, {agreed.to_positive} to {names[1]}"
+    same = "Same top class" if found.naming else "Same decision"
     body = [[row.name, *map(str, row.cells), str(row.change)] for row in rows]
     return _text(
         [
             head,
             *body,
-            ["Same decision", "", "", str(interval(agreed.share))],
+            [same, "", "", str(interval(agreed.share))],
             ["Flips", "", "", flips],
         ]
     )
@@ -92,7 +107,7 @@ def comparison_table(found: Comparison) -> str:
 def comparison_rows(found: Comparison) -> list[Row]:
     """Every row of a comparison: what the models are worth, then what they cost."""
     models = (found.full, found.small)
-    first, *rest = _figure_rows([m.figures for m in models])
+    first, *rest = _rows([m.figures for m in models])
     limits = tuple(Cell(f"{m.figures.threshold:.3f}", m.chosen_for) for m in models)
     return [
         Row(first.name, first.cells, difference(found.difference)),
@@ -120,6 +135,36 @@ def verdict(found: Comparison, margin: float | None) -> str:
         "The small model may not stand in for the float model: its AUC may be lower by more than "
         f"the margin of {margin:g} ({low})."
     )
+
+
+def _rows(models: Sequence[Figures | TopFigures]) -> list[Row]:
+    top = [m for m in models if isinstance(m, TopFigures)]
+    return _top_rows(top) if top else _figure_rows([m for m in models if isinstance(m, Figures)])
+
+
+def _top_rows(models: Sequence[TopFigures]) -> list[Row]:
+    """The figures of models without positive classes."""
+
+    def row(name: str, pick: Callable[[TopFigures], Interval | float | None]) -> Row:
+        found = [pick(m) for m in models]
+        cells = tuple(
+            interval(f) if isinstance(f, Interval) else Cell("none" if f is None else f"{f:.3f}")
+            for f in found
+        )
+        values = [f.value if isinstance(f, Interval) else f for f in found]
+        known = [v for v in values if v is not None]
+        return Row(name, cells, Cell(signed(known[1] - known[0]) if len(known) == 2 else ""))
+
+    return [
+        row("AUC, mean of classes", lambda m: m.auc),
+        row("Accuracy", lambda m: m.accuracy),
+        row("Among the first three", lambda m: m.top3),
+        row("Balanced accuracy", lambda m: m.balanced_accuracy),
+        row("Named", lambda m: m.named),
+        row("Accuracy of the named", lambda m: m.named_accuracy),
+        row(f"Calibration error ({BINS} bins)", lambda m: m.ece),
+        row("Brier score", lambda m: m.brier),
+    ]
 
 
 def _figure_rows(models: Sequence[Figures]) -> list[Row]:

@@ -1,0 +1,159 @@
+"""A run or a bundle as one function of prepared pixels, and its predictions on a table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dermedge import bundle, decide, image, quality
+from dermedge import predictions as proof
+from dermedge.contract import Contract
+from dermedge.decide import probabilities, reported
+from dermedge.errors import ImageError, InputError
+from dermedge.model import Classifier, cores
+from dermedge.predictions import Predictions
+from dermedge.prepare import prepare
+from dermedge.progress import Progress, silent
+from dermedge.table import Row, Table
+
+BATCH = 32
+Pixels = npt.NDArray[np.uint8]
+# Prepared photographs, uint8 (n, height, width, 3), RGB -> logits, float32 (n, classes).
+Scores = Callable[[Pixels], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A model that is ready to judge.
+
+    Attributes:
+        path: The run folder or the bundle.
+        kind: `run` or `bundle`.
+        contract: Its contract.
+        scores: The model.
+        model_bytes: Size of the model file.
+    """
+
+    path: Path
+    kind: str
+    contract: Contract
+    scores: Scores
+    model_bytes: int
+
+
+def of_run(folder: Path) -> Judge:
+    """Open a finished training run.
+
+    Raises:
+        BundleError: Not a run, or its weights are not those that its contract names.
+    """
+    import tensorflow as tf
+
+    from dermtrain import run as runs
+
+    run = runs.open_run(folder)
+    model = run.model()
+    call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+
+    def scores(pixels: Pixels) -> npt.NDArray[np.float32]:
+        return call(tf.constant(pixels.astype(np.float32))).numpy()
+
+    size = (folder / run.contract.model.file).stat().st_size
+    return Judge(folder, "run", run.contract, scores, size)
+
+
+def of_bundle(path: Path, threads: int | None = None) -> Judge:
+    """Open a bundle.
+
+    Raises:
+        BundleError: Broken, or not of this format.
+    """
+    opened = bundle.open_bundle(path)
+    terms = opened.contract
+    classifier = Classifier(opened.model, terms, threads)
+
+    def scores(pixels: Pixels) -> npt.NDArray[np.float32]:
+        return np.stack([classifier.scores(prepare(one, terms.input)) for one in pixels])
+
+    return Judge(path, "bundle", terms, scores, len(opened.model))
+
+
+def predict(judge: Judge, table: Table, views: int = 1, progress: Progress = silent) -> Predictions:
+    """Judge every photograph of a table, in its order.
+
+    Args:
+        judge: The model.
+        table: Labelled photographs.
+        views: How many mirrored views the logits are the mean of: as it is, mirrored, upside down,
+            both.
+        progress: Told of the photographs judged.
+
+    Raises:
+        TableError: A label that the model does not know.
+        InputError: One class only, or photographs that can't be read.
+    """
+    terms = judge.contract
+    proof.check(table, terms)
+    logits, verdicts = [], []
+    for pixels, seen in batches(judge, table, progress):
+        logits.append(over_views(judge, pixels, views))
+        verdicts += seen
+    scores = np.concatenate(logits)
+    each = probabilities(scores, terms.calibration.temperature)
+    pairs = zip(each, verdicts, strict=True)
+    return Predictions(
+        contract=terms,
+        table=table,
+        probabilities=reported(each, terms.positive),
+        logits=scores,
+        decisions=tuple(decide.judge(one, terms, seen == "ok").decision for one, seen in pairs),
+        quality=tuple(verdicts),
+    )
+
+
+def over_views(judge: Judge, pixels: Pixels, views: int) -> npt.NDArray[np.float32]:
+    """Mean logits over so many views, float32 (n, classes)."""
+    if views == 1:
+        return judge.scores(pixels)
+    from dermtrain.features import mirror
+
+    each = [judge.scores(np.ascontiguousarray(mirror(pixels, view))) for view in range(views)]
+    return np.mean(each, axis=0)
+
+
+def batches(
+    judge: Judge, table: Table, progress: Progress = silent
+) -> Iterator[tuple[Pixels, list[str]]]:
+    """Prepared photographs as RGB pixels, and what the quality gate says of each.
+
+    Raises:
+        InputError: Photographs that can't be read, after all have been tried.
+    """
+    terms = judge.contract
+    plain = dataclasses.replace(terms.input, colour="rgb", scale=1.0, offset=0.0)
+
+    def load(row: Row) -> tuple[Pixels, str] | str:
+        try:
+            photograph = image.read(table.path(row))
+        except ImageError as error:
+            return str(error)
+        pixels = np.asarray(prepare(photograph, plain)[0], np.uint8)
+        return pixels, quality.judge(photograph, terms.quality).verdict
+
+    broken: list[str] = []
+    with ThreadPoolExecutor(cores()) as pool:
+        for start in range(0, len(table.rows), BATCH):
+            loaded = list(pool.map(load, table.rows[start : start + BATCH]))
+            broken += [item for item in loaded if isinstance(item, str)]
+            whole = [item for item in loaded if not isinstance(item, str)]
+            if not broken:  # else only the names of the others that are broken are still of use
+                yield np.stack([pixels for pixels, _ in whole]), [seen for _, seen in whole]
+            progress("judging photographs", start + len(loaded), len(table.rows))
+    if broken:
+        raise InputError(proof.unreadable(table, broken))
