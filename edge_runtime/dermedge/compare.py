@@ -6,17 +6,21 @@ import csv
 import io
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from dermedge import __version__, bundle, image, metrics, timing
+import numpy as np
+
+from dermedge import __version__, bundle, image, metrics, timing, topclass
 from dermedge.bundle import Bundle
 from dermedge.contract import Provenance
 from dermedge.device import Device, this_device
 from dermedge.diagnose import Diagnostician
 from dermedge.errors import InputError
-from dermedge.metrics import Agreement, Difference, Figures
+from dermedge.intervals import wilson
+from dermedge.macro import macro_auc_difference
+from dermedge.metrics import Agreement, Difference, Figures, Labels
 from dermedge.predictions import (
     Predictions,
     as_json,
@@ -24,10 +28,12 @@ from dermedge.predictions import (
     made_up,
     predict,
     predict_together,
+    top_figures_of,
 )
 from dermedge.progress import Progress, silent
 from dermedge.summary import figures_table
 from dermedge.table import Table
+from dermedge.topclass import TopFigures
 
 # `kit evaluate` measures one model with the same functions.
 __all__ = [
@@ -46,7 +52,9 @@ __all__ = [
 ]
 
 TO_NEGATIVE, TO_POSITIVE = "positive -> negative", "negative -> positive"
+TO_WRONG, TO_RIGHT = "right -> wrong", "wrong -> right"
 _FLIPS = {(True, False): TO_NEGATIVE, (False, True): TO_POSITIVE}
+_TOP_FLIPS = {(True, False): TO_WRONG, (False, True): TO_RIGHT}
 _TIMED = 4  # photographs kept in memory for the timing, spread over the table
 
 
@@ -90,7 +98,7 @@ class Measured:
     sha256: str
     chosen_for: str
     not_assessable: int
-    figures: Figures
+    figures: Figures | TopFigures
     sizes: Sizes
     latency: timing.Latency
     start: timing.ColdStart
@@ -105,13 +113,23 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The small model beside the float one; `difference` is AUC small - AUC float."""
+    """The small model beside the float one; `difference` is AUC small - AUC float.
+
+    Where no class is positive, the AUC is the mean of each class against the rest, and `agreement`
+    tells how often both models lead with the same class; its counts are of top classes that turn
+    from right to wrong and back.
+    """
 
     setting: Setting
     full: Measured
     small: Measured
     difference: Difference
     agreement: Agreement
+
+    @property
+    def naming(self) -> bool:
+        """Whether the models have no positive classes."""
+        return not self.full.predictions.contract.positive
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; the photographs are left to `predictions.csv`."""
@@ -127,18 +145,20 @@ class Comparison:
     def rows(self) -> list[dict[str, str]]:
         """One record for each photograph, in words: the rows of `predictions.csv`."""
         full, small = self.full.predictions, self.small.predictions
-        labels, before, after = full.labels, full.positive.tolist(), small.positive.tolist()
+        before, after = called(full).tolist(), called(small).tolist()
+        flips = _TOP_FLIPS if self.naming else _FLIPS
+        truth = full.labels.tolist()
         return [
             {
                 "image": row.image,
                 "label": row.label,
-                "positive": "yes" if labels[i] else "no",
+                **({} if self.naming else {"positive": "yes" if truth[i] else "no"}),
                 "prob_float": f"{full.probabilities[i]:.6f}",
                 "prob_small": f"{small.probabilities[i]:.6f}",
                 "decision_float": full.decisions[i],
                 "decision_small": small.decisions[i],
                 "quality": full.quality[i],
-                "flip": _FLIPS.get((before[i], after[i]), ""),
+                "flip": flips.get((before[i], after[i]), ""),
             }
             for i, row in enumerate(full.table.rows)
         ]
@@ -168,9 +188,19 @@ def compare(
         setting=_setting(first, second, plan),
         full=one,
         small=two,
-        difference=metrics.auc_difference(first.labels, first.probabilities, second.probabilities),
-        agreement=metrics.agreement(first.positive, second.positive),
+        difference=_difference(first, second),
+        agreement=_agreement(first, second),
     )
+
+
+def called(predictions: Predictions) -> Labels:
+    """What is compared between the models, bool (n,): called positive at the model's own threshold.
+
+    Where no class is positive: whether its top class is right.
+    """
+    if predictions.contract.positive:
+        return predictions.positive
+    return topclass.right(predictions.targets, predictions.class_probabilities)
 
 
 def passes(comparison: Comparison, margin: float) -> bool:
@@ -206,6 +236,22 @@ def _measure(
     return [_measured(*part) for part in parts]
 
 
+def _difference(first: Predictions, second: Predictions) -> Difference:
+    if first.contract.positive:
+        return metrics.auc_difference(first.labels, first.probabilities, second.probabilities)
+    each = first.class_probabilities, second.class_probabilities
+    return macro_auc_difference(first.targets, *each)
+
+
+def _agreement(first: Predictions, second: Predictions) -> Agreement:
+    found = metrics.agreement(called(first), called(second))
+    if first.contract.positive:
+        return found
+    lead = (p.class_probabilities.argmax(axis=1) for p in (first, second))
+    same = int(np.count_nonzero(np.equal(*lead)))
+    return replace(found, share=wilson(same, len(first.targets)))
+
+
 def _measured(
     opened: Bundle,
     predictions: Predictions,
@@ -217,7 +263,9 @@ def _measured(
         sha256=opened.sha256,
         chosen_for=opened.contract.decision.chosen_for,
         not_assessable=predictions.not_assessable,
-        figures=figures_of(predictions),
+        figures=(
+            figures_of(predictions) if opened.contract.positive else top_figures_of(predictions)
+        ),
         sizes=_sizes(opened),
         latency=latency,
         start=start,

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dermedge import metrics
-from dermedge.compare import Comparison, Measured
+from dermedge.compare import Comparison, Measured, called
+from dermedge.metrics import Figures
 from dermedge.summary import MINUS
 from dermedge.svg import GREY, INK, canvas
+from dermedge.topclass import TopFigures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +30,7 @@ def roc(found: Comparison) -> str:
             label = f"{name}, AUC {model.figures.auc.value:.3f}"
             axes.plot(false, true, color=colour, linewidth=2, linestyle=dash, label=label)
         for name, colour, _, model in _models(found):
+            assert isinstance(model.figures, Figures)  # `naming` stands for the ROC elsewhere
             point = (1 - model.figures.specificity.value, model.figures.sensitivity.value)
             marker = "o" if name == "float" else "D"
             axes.plot(*point, marker, color=colour, markersize=8, markeredgecolor="white")
@@ -36,24 +39,53 @@ def roc(found: Comparison) -> str:
     return svg()
 
 
+def naming(found: Comparison) -> str:
+    """How often the top class is right among the photographs of which each model is surest."""
+    with canvas("Accuracy of the surest photographs", found.setting.made_up) as (axes, svg):
+        for name, colour, dash, model in _models(found):
+            right, given = called(model.predictions), model.predictions.class_probabilities
+            order = np.argsort(-given.max(axis=1), kind="stable")
+            counts = np.arange(1, len(order) + 1)
+            label = f"{name}, all of them {right.mean():.3f}"
+            shares = np.cumsum(right[order]) / counts
+            axes.plot(
+                counts / len(order), shares, color=colour, linewidth=2, linestyle=dash, label=label
+            )
+        for name, colour, _, model in _models(found):
+            figures = model.figures
+            if isinstance(figures, TopFigures) and figures.named_accuracy is not None:
+                point = figures.named.value, figures.named_accuracy.value
+                marker = "o" if name == "float" else "D"
+                axes.plot(*point, marker, color=colour, markersize=8, markeredgecolor="white")
+        _unit(axes, "Share of the photographs, the surest first", "Share of them that is right")
+        axes.legend(loc="lower left")
+    return svg()
+
+
 def scatter(found: Comparison) -> str:
     """Probability of the float model against that of the small one; flips are ringed."""
     first, second = (model.predictions for model in (found.full, found.small))
-    labels, changed = first.labels, first.positive != second.positive
+    changed = called(first) != called(second)
+    labels = called(first) if found.naming else first.labels
+    given = [
+        p.class_probabilities.max(axis=1) if found.naming else p.probabilities
+        for p in (first, second)
+    ]
     with canvas("Probability, float against small", found.setting.made_up) as (axes, svg):
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (2, 3)))
         axes.axvline(found.full.figures.threshold, color=FULL, linewidth=1)
         axes.axhline(found.small.figures.threshold, color=SMALL, linewidth=1)
+        names = ("wrong (float)", "right (float)") if found.naming else ("negative", "positive")
         groups = (
-            ("negative", ~labels, NEGATIVE, "o"),
-            ("positive", labels, POSITIVE, "^"),
+            (names[0], ~labels, NEGATIVE, "o"),
+            (names[1], labels, POSITIVE, "^"),
         )
         for name, members, colour, marker in groups:
-            x, y = first.probabilities[members], second.probabilities[members]
+            x, y = given[0][members], given[1][members]
             style = {"s": 26, "alpha": 0.8, "linewidths": 0.3, "edgecolors": "white"}
             axes.scatter(x, y, color=colour, marker=marker, label=name, **style)
         if changed.any():
-            x, y = first.probabilities[changed], second.probabilities[changed]
+            x, y = given[0][changed], given[1][changed]
             axes.scatter(
                 x, y, s=80, facecolors="none", edgecolors=INK, linewidths=1.3, label="flip"
             )
@@ -63,12 +95,19 @@ def scatter(found: Comparison) -> str:
 
 
 def reliability(found: Comparison) -> str:
-    """Observed share of positives against probability, in bins of equal mass, with intervals."""
+    """Observed share of positives against probability, in bins of equal mass, with intervals.
+
+    Where no class is positive: the share of top classes that are right.
+    """
     with canvas("Reliability diagram of both models", found.setting.made_up) as (axes, svg):
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (2, 3)))
         for shift, (name, colour, dash, model) in zip((-0.004, 0.004), _models(found), strict=True):
             given = model.predictions
-            bins = metrics.calibration_bins(given.labels, given.probabilities)
+            if found.naming:
+                leading = given.class_probabilities.max(axis=1)
+                bins = metrics.calibration_bins(called(given), leading)
+            else:
+                bins = metrics.calibration_bins(given.labels, given.probabilities)
             said = [b.probability + shift for b in bins]
             seen = [b.observed.value for b in bins]
             axes.vlines(
@@ -83,7 +122,9 @@ def reliability(found: Comparison) -> str:
             axes.plot(
                 said, seen, color=colour, linestyle=dash, marker=marker, markersize=5, label=label
             )
-        _unit(axes, "Probability given", "Share that was positive")
+        _unit(
+            axes, "Probability given", f"Share that was {'right' if found.naming else 'positive'}"
+        )
         axes.legend(loc="upper left")
     return svg()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dermedge import atomic, page, summary
-from dermedge.compare import TO_NEGATIVE, Comparison, passes, to_csv
+from dermedge.compare import TO_NEGATIVE, TO_WRONG, Comparison, passes, to_csv
 
 PAGE, FIGURES, ROWS = "report.html", "compare.json", "predictions.csv"
 
@@ -58,7 +58,7 @@ def render(found: Comparison, margin: float | None = None) -> str:
         share=summary.interval(found.agreement.share),
         plots=_plots(found),
         flips=flips,
-        lost=[row for row in flips if row["positive"] == "yes" and row["flip"] == TO_NEGATIVE],
+        lost=[row for row in flips if _lost(row)],
     )
 
 
@@ -68,11 +68,17 @@ def _plots(found: Comparison) -> list[dict[str, Any]]:
 
     from dermedge import plots
 
+    roc = (
+        "Discrimination",
+        "ROC curves. The disc (float) and the diamond (small) mark the frozen thresholds.",
+    )
+    named = (
+        "Naming",
+        "The surest photographs first. The disc (float) and the diamond (small) mark the frozen "
+        "thresholds, from which on a class is named.",
+    )
     texts = {
-        plots.roc: (
-            "Discrimination",
-            "ROC curves. The disc (float) and the diamond (small) mark the frozen thresholds.",
-        ),
+        (plots.naming if found.naming else plots.roc): named if found.naming else roc,
         plots.scatter: (
             "Agreement",
             "Each photograph's probability. The lines are the thresholds; rings mark the "
@@ -97,15 +103,24 @@ def _plots(found: Comparison) -> list[dict[str, Any]]:
 
 
 def _flips(found: Comparison) -> list[dict[str, str]]:
-    """Photographs on which the decision changes, the positives that the small model loses first."""
+    """Photographs on which the decision changes, those that the small model loses first."""
     changed = [row for row in found.rows() if row["flip"]]
-    return sorted(changed, key=lambda row: (row["positive"] != "yes", row["flip"] != TO_NEGATIVE))
+    return sorted(
+        changed,
+        key=lambda row: (row.get("positive") == "no", row["flip"] not in (TO_NEGATIVE, TO_WRONG)),
+    )
+
+
+def _lost(row: dict[str, str]) -> bool:
+    """Whether the small model loses what the float model finds."""
+    return (row.get("positive"), row["flip"]) in (("yes", TO_NEGATIVE), (None, TO_WRONG))
 
 
 def _tiles(found: Comparison, rows: list[summary.Row]) -> list[tuple[str, summary.Cell]]:
     """The four figures that most readers come for."""
     agreed = found.agreement
-    changed = f"{agreed.to_negative + agreed.to_positive} of {found.full.figures.n} differ"
+    differ = round((1 - agreed.share.value) * found.full.figures.n)
+    changed = f"{differ} of {found.full.figures.n} differ"
     named = {row.name: row for row in rows}
 
     def ratio(name: str) -> summary.Cell:
@@ -113,8 +128,11 @@ def _tiles(found: Comparison, rows: list[summary.Row]) -> list[tuple[str, summar
         return summary.Cell(named[name].change.text, f"{full.text} to {small.text}")
 
     return [
-        ("AUC, small against float", named["AUC"].change),
-        ("Same decision", summary.Cell(f"{agreed.share.value:.1%}", changed)),
+        ("AUC, small against float", rows[0].change),
+        (
+            "Same top class" if found.naming else "Same decision",
+            summary.Cell(f"{agreed.share.value:.1%}", changed),
+        ),
         ("Model file", ratio("Model file")),
         ("Latency", ratio("Latency, median")),
     ]
