@@ -54,7 +54,8 @@ def _drawn(seed: int, groups: int, field: str) -> Table:
     for number in range(groups):
         label = "malignant" if number % 3 == 0 else "benign"
         for _ in range(random.integers(1, 5)):
-            rows.append(Row(f"{len(rows)}.jpg", label, **{field: f"id{number}"}))
+            row = Row(f"{len(rows)}.jpg", label)
+            rows.append(replace(row, **{field: f"id{number}"}))
     return _table(*(rows[i] for i in random.permutation(len(rows))))
 
 
