@@ -12,8 +12,11 @@ from typing import NamedTuple
 
 import pytest
 
+from dermedge import table as tables
+from dermedge.contract import Input
 from dermedge.errors import StorageError
 from dermtrain import lock, store
+from dermtrain.dataset import missing_bytes, prepare_table
 from dermtrain.store import Store
 
 HOLD = """
@@ -55,7 +58,8 @@ def test_least_recently_used_goes_first_and_no_more_than_needed(
 
 
 def test_asking_for_an_entry_marks_it_as_used(folder: Path) -> None:
-    Store(folder, 1000).entry("a")  # and in use no more: the store is gone
+    with Store(folder, 1000) as own:
+        own.entry("a")
     Store(folder, 1000).reserve(101)
     assert _left(folder) == "ac"
 
@@ -161,6 +165,22 @@ def test_a_folder_that_can_not_be_written_is_a_storage_error(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="can't be written"):
         Store(tmp_path / "file" / "store", 1000).entry("a")
+
+
+def test_photographs_prepared_into_an_entry_stay_while_it_is_used(
+    pictures: Path, tmp_path: Path
+) -> None:
+    table, spec, limit = tables.read(pictures), Input(32, 32), 200_000
+    needed = len(table.rows) * 32 * 32 * 3
+    with Store(tmp_path, limit) as own:
+        cache = own.entry("pixels")
+        own.reserve(missing_bytes(table, spec, cache))
+        pixels = prepare_table(table, spec, cache)
+        with Store(tmp_path, limit) as other, pytest.raises(StorageError):
+            other.reserve(limit - needed)
+        assert len(pixels.values[:]) == len(table.rows)
+    Store(tmp_path, limit).reserve(limit - needed)
+    assert _left(tmp_path) == ""
 
 
 def test_locks_hold_off_and_are_shared(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def prepare_table(table: Table, spec: Input, cache: Path, progress: Progress = s
     plan = _plan(table, spec, cache)
     found = _find(plan, progress)
     if len(found) < len(plan):
-        with _alone(cache):
+        with _alone(cache, progress):
             # Another process may have made them while this one waited.
             found |= _find(_without(plan, found), silent)
             found |= _make(_without(plan, found), table, spec, progress)
@@ -189,11 +189,14 @@ def _make(
 
 
 @contextmanager
-def _alone(cache: Path) -> Iterator[None]:
+def _alone(cache: Path, progress: Progress) -> Iterator[None]:
     """Nobody else prepares into this folder; what a killed run left half-written is removed."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        taken = lock.take(cache)
+        taken = lock.attempt(cache)
+        if taken is None:
+            progress("waiting for another command", 0, 1)
+            taken = lock.take(cache)
     except OSError as error:
         raise StorageError(f"{cache} can't be written: {error.strerror}") from error
     try:
