@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import tf_keras as keras
 
+from dermedge.errors import InputError
+
 STAGES = ("conv2", "conv3", "conv4", "conv5")
 PIXELS, HEAD, LOGITS, TOP = "pixels", "head", "logits", "conv5_block3_out"
 # Mean colour of ImageNet in the order B, G, R: what keras.applications' "caffe" mode subtracts.
 _IMAGENET_BGR = (103.939, 116.779, 123.68)
 
 
-def build(size: int, classes: int) -> keras.Model:
+def build(size: int | None, classes: int) -> keras.Model:
     """Build the full model with random weights.
 
     The first layer, `normalise`, is a fixed 1x1 convolution that reorders RGB to BGR and subtracts
@@ -20,7 +22,7 @@ def build(size: int, classes: int) -> keras.Model:
     dense layer, but its map is the class-activation map (Zhou et al. 2016).
 
     Args:
-        size: Side of the square input, pixels.
+        size: Side of the square input, pixels; None for any, as training on crops needs.
         classes: Number of classes.
 
     Returns:
@@ -46,11 +48,21 @@ def stage_of(layer: str) -> str:
     return "head" if layer in (HEAD, LOGITS) else "input"
 
 
-def boundary_below(model: keras.Model, stage: str) -> str:
-    """Name of the layer whose output a stage takes: where the net is cut when training from there.
+def boundary_below(model: keras.Model, part: str) -> str:
+    """Name of the layer whose output a part takes: where the net is cut when training from there.
 
-    `head` -> conv5_block3_out, `conv5` -> conv4_block6_out, ..., `conv1` -> pixels.
+    `head` -> conv5_block3_out, `conv5` -> conv4_block6_out, `conv4_block4` -> conv4_block3_out,
+    ..., `conv1` -> pixels.
+
+    Raises:
+        InputError: The net has no such block.
     """
+    stage, _, block = part.partition("_block")
+    if block and int(block) > 1:
+        name = f"{stage}_block{int(block) - 1}_out"
+        if f"{part}_out" not in {layer.name for layer in model.layers}:
+            raise InputError(f"ResNet50 has no {part}")
+        return name
     names = [layer.name for layer in model.layers]
     if stage == "head":
         return TOP

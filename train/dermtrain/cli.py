@@ -14,6 +14,7 @@ from dermedge.errors import MissingError
 from dermedge.options import Images, Json
 from dermedge.quiet import quiet
 from dermtrain import cli_data, cli_explain
+from dermtrain.options import Cache, CacheLimit, cache_folder
 
 if TYPE_CHECKING:
     from dermtrain.history import Entry
@@ -27,10 +28,12 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
-        Path, typer.Argument(help="CSV, folder with labels.csv, or folder of class folders.")
-    ],
-    out: Annotated[Path, typer.Option(help="New run folder.")],
+        Path | None, typer.Argument(help="CSV, folder with labels.csv, or folder of class folders.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="New run folder.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run.")] = None,
     weights: Annotated[
         str, typer.Option(help="imagenet, none, or a file (.npz, .h5).")
     ] = "imagenet",
@@ -42,36 +45,78 @@ def train(
     seed: Annotated[int, typer.Option(help="Of split, start and shuffling.")] = 0,
     resplit: Annotated[bool, typer.Option(help="Ignore the table's split column.")] = False,
     images: Images = None,
+    precision: Annotated[
+        str, typer.Option(help="auto, float32, mixed_float16 or mixed_bfloat16.")
+    ] = "auto",
+    cache: Cache = None,
+    cache_limit: CacheLimit = 30.0,
+    tensorboard: Annotated[bool, typer.Option(help="Write RUN/tensorboard.")] = False,
+    mlflow: Annotated[str, typer.Option(help="Tracking URI of MLflow (extra mlflow).")] = "",
     as_json: Json = False,
 ) -> None:
     """Train the full model: transfer on a frozen base, then fine-tuning from the top.
 
-    Recipes: default (pretrained weights) and scratch (for --weights none).
+    Recipes: default (pretrained weights), fast (the same in a third of the time) and scratch (for
+    --weights none). After an interruption, --resume goes on from the last finished epoch.
 
     \b
     Example:
       kit train photos/ --out runs/first
       kit train photos/ --out runs/first --weights resnet50.npz --resplit
+      kit train --resume runs/first
     """
     from dermedge import progress
     from dermtrain.history import History
     from dermtrain.recipe import Recipe, load
+    from dermtrain.store import Store
 
+    _check_resume(context, data, out, resume)
     how = load(Recipe, recipe, Path(__file__).parent)  # before TensorFlow, which takes seconds
     load_tensorflow()
-    from dermtrain.job import Job
-    from dermtrain.job import train as run_job
+    from dermtrain import board, job
 
-    names = tuple(name.strip() for name in positive.split(",") if name.strip())
-    job = Job(data, out, how, weights, names, image_size, seed, images, resplit)
-    with progress.drawn() as draw:
-        run = run_job(job, History(_print_entry), _say, draw)
+    if data and out:
+        names = tuple(name.strip() for name in positive.split(",") if name.strip())
+        given = (weights, names, image_size, seed, images, resplit, precision)
+        task = job.Job(data, out, how, *given)
+    else:
+        task = job.resume(resume or Path(), images)
+    history = History(_print_entry)
+    with board.boards(task, tensorboard, mlflow) as listeners:
+        for listener in listeners:
+            history.listen(listener)
+        with progress.drawn() as draw, Store(*cache_folder(cache, cache_limit)) as store:
+            run = job.train(task, store, history, _say, draw)
+    if run is None:
+        print("this machine's part is done; the first machine writes the run")
+        return
     metrics = run.contract.provenance.metrics
     if as_json:
-        print(json.dumps({"run": str(out), **metrics}, indent=2))
+        print(json.dumps({"run": str(task.out), **metrics}, indent=2))
     else:
         made_up = " (made-up pictures)" if run.contract.provenance.made_up else ""
-        print(f"test{made_up}: {_figures(metrics['test'])}\n{out}")
+        print(f"test{made_up}: {_figures(metrics['test'])}\n{task.out}")
+
+
+def _check_resume(
+    context: typer.Context, data: Path | None, out: Path | None, resume: Path | None
+) -> None:
+    """Either a new run with data and out, or an old one with all that it was begun with."""
+    if resume is None:
+        if data is None or out is None:
+            raise typer.BadParameter("give DATA and --out for a new run, or --resume RUN")
+        return
+    free = {"resume", "images", "cache", "cache_limit", "tensorboard", "mlflow", "as_json"}
+    given = [
+        name
+        for name in context.params
+        if name not in free
+        and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise typer.BadParameter(
+            f"--resume goes on with what the run was begun with: leave out {', '.join(given)}"
+        )
 
 
 def load_tensorflow() -> None:
@@ -118,7 +163,7 @@ def _print_entry(entry: Entry) -> None:
     print(
         f"{entry.phase:<9} {entry.epoch:>3}  rate {entry.learning_rate:.1e}  "
         f"loss {entry.loss:.4f}  val loss {entry.val_loss:.4f}  val AUC {entry.val_auc:.4f}  "
-        f"{entry.seconds:.0f} s",
+        f"{entry.seconds:.0f} s" + (f"  idle {entry.idle:.0%}" if entry.idle >= 0.01 else ""),
         file=sys.stderr,
         flush=True,
     )

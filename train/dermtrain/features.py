@@ -1,11 +1,11 @@
-"""Activations at the freeze boundary, computed once and cached."""
+"""Activations at the freeze boundary: computed once for each view of a photograph, and cached."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,37 +15,40 @@ import tf_keras as keras
 from dermedge import atomic
 from dermedge.progress import Progress, silent
 from dermtrain import backbone
-from dermtrain.dataset import Pixels
+from dermtrain.store import Store
+from dermtrain.views import Views
 
 BATCH = 32
 _HALF = np.finfo(np.float16).min, np.finfo(np.float16).max
+_FILE = "features.npy"
+
+
+class Source(Protocol):
+    """Whatever gives (len(rows), height, width, channels) for the numbers of rows of a table.
+
+    Prepared pixels, a view of them, or features at a boundary.
+    """
+
+    def __getitem__(self, rows: npt.NDArray[np.int64], /) -> npt.NDArray[Any]:
+        """The values of these rows, in their order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
-    """What lies at the freeze boundary for each view of each photograph.
-
-    Views: 0 as it is, 1 mirrored, 2 upside down, 3 both.
+class Cached:
+    """One view's features of some rows.
 
     Attributes:
-        values: float16 (views, rows, height, width, channels); or, at the boundary `pixels`, the
-            uint8 pixels (rows, height, width, 3), mirrored as they are read.
-        views: Number of views.
+        rows: Their numbers in the table, rising, int64 (n,).
+        values: float16 (n, height, width, channels), on disk.
     """
 
-    values: npt.NDArray
-    views: int
+    rows: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float16]
 
-    def take(self, rows: npt.NDArray[np.int64], view: int) -> npt.NDArray[np.float32]:
-        """One view of some rows, float32 (rows, height, width, channels)."""
-        if self.values.dtype == np.uint8:
-            return mirror(self.values[rows], view).astype(np.float32)
-        return self.values[view][rows].astype(np.float32)
-
-    def batches(self, rows: npt.NDArray[np.int64], view: int) -> Iterator[npt.NDArray[np.float32]]:
-        """One view of some rows in order, at most BATCH at a time."""
-        for start in range(0, len(rows), BATCH):
-            yield self.take(rows[start : start + BATCH], view)
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
+        """The features of these rows, in their order."""
+        return self.values[np.searchsorted(self.rows, rows)]
 
 
 def half(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
@@ -54,7 +57,7 @@ def half(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
 
 
 def mirror(batch: npt.NDArray, view: int) -> npt.NDArray:
-    """View number `view` of a batch (rows, height, width, channels)."""
+    """A batch (rows, height, width, channels) as it is (0), mirrored (1), upside down (2), both."""
     batch = batch[:, :, ::-1] if view & 1 else batch
     return batch[:, ::-1] if view & 2 else batch
 
@@ -62,51 +65,68 @@ def mirror(batch: npt.NDArray, view: int) -> npt.NDArray:
 def extract(
     model: keras.Model,
     boundary: str,
-    pixels: Pixels,
-    views: int,
-    cache: Path,
+    views: Views,
+    view: int,
+    rows: npt.NDArray[np.int64],
+    store: Store,
     progress: Progress = silent,
-) -> Features:
-    """Run the frozen part of the net over every view of every photograph, once.
+) -> Source:
+    """Run the frozen part of the net over one view of some photographs, once.
 
-    A second call with the same weights, photographs and views finds the result in the cache folder.
+    A second call with the same weights below the boundary, photographs, preparation, augmentation
+    and view finds the result in the store.
+
+    Args:
+        model: The net.
+        boundary: Name of the layer where it is cut; at `pixels` there is nothing to compute.
+        views: The photographs, and how their views are drawn.
+        view: Which one.
+        rows: Numbers of the photographs, rising.
+        store: Where the features are kept, and how many bytes they may take.
+        progress: Told of the photographs done.
 
     Raises:
-        StorageError: The cache does not fit on the disk.
+        StorageError: They do not fit.
     """
     if boundary == backbone.PIXELS:
-        return Features(pixels.values, views)
+        return views.of(view)
     frozen = backbone.below(model, boundary)
-    path = cache / f"{boundary}-{_key(frozen, pixels, views)}.npy"
+    path = store.entry(f"features-{_key(frozen, boundary, views.key(view), rows)}") / _FILE
     if not path.is_file():
-        run = tf.function(lambda x: frozen(x, training=False))
-        rows = len(pixels.values)
-        shape = (views, rows, *frozen.output_shape[1:])
+        side = views.side(view)
+        shape = (len(rows), *frozen.compute_output_shape((1, side, side, 3))[1:])
+        store.reserve(int(np.prod(shape)) * np.dtype(np.float16).itemsize)
+        run = tf.function(lambda x: frozen(x, training=False), reduce_retracing=True)
+        stage = f"features at {boundary}, view {view}"
         with atomic.whole(path) as temporary:
             values = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-            for view in range(views):
-                for start in range(0, rows, BATCH):
-                    batch = mirror(pixels.values[start : start + BATCH], view)
-                    values[view, start : start + BATCH] = half(
-                        run(tf.cast(batch, tf.float32)).numpy()
-                    )
-                    progress(
-                        f"features at {boundary}", view * rows + start + len(batch), views * rows
-                    )
+            done = 0
+            for batch in batches(views.of(view), rows):
+                values[done : done + len(batch)] = half(run(tf.constant(batch)).numpy())
+                done += len(batch)
+                progress(stage, done, len(rows))
             values.flush()
-    return Features(np.load(path, mmap_mode="r"), views)
+    return Cached(rows, np.load(path, mmap_mode="r"))
 
 
 def predict(
-    tail: keras.Model, features: Features, rows: npt.NDArray[np.int64], view: int = 0
+    model: keras.Model, source: Source, rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """Outputs of the part above the boundary for one view, float32 (rows, ...)."""
-    run = tf.function(lambda x: tail(x, training=False), reduce_retracing=True)
-    return np.concatenate([run(tf.constant(x)).numpy() for x in features.batches(rows, view)])
+    """Outputs of a model, or of its part above a boundary, for some rows, float32 (rows, ...)."""
+    run = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+    outputs = [run(tf.constant(batch)).numpy() for batch in batches(source, rows)]
+    return np.concatenate(outputs).astype(np.float32, copy=False)
 
 
-def _key(frozen: keras.Model, pixels: Pixels, views: int) -> str:
-    digest = hashlib.sha256(f"{pixels.key} {views}".encode())
+def batches(source: Source, rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float32]]:
+    """Some rows in order, float32, at most BATCH at a time."""
+    for start in range(0, len(rows), BATCH):
+        yield source[rows[start : start + BATCH]].astype(np.float32)
+
+
+def _key(frozen: keras.Model, boundary: str, views: str, rows: npt.NDArray[np.int64]) -> str:
+    digest = hashlib.sha256(f"{boundary} {views} ".encode() + rows.tobytes())
+    digest.update(str(keras.mixed_precision.global_policy().name).encode())
     for weight in frozen.weights:
         digest.update(weight.numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
+import tf_keras as keras
 
 from dermedge import __version__, atomic, quality
 from dermedge import contract as contracts
@@ -19,14 +20,16 @@ from dermedge.decide import reported_probability
 from dermedge.errors import InputError
 from dermedge.progress import Progress, silent
 from dermedge.table import Table
-from dermtrain import curves, run, weights
+from dermtrain import backbone, checkpoint, curves, devices, run, unfreezing, weights
+from dermtrain import recipe as recipes
 from dermtrain.calibrate import freeze
-from dermtrain.dataset import Pixels, prepare_table, targets
-from dermtrain.features import Features, predict
-from dermtrain.fit import fit, start
+from dermtrain.dataset import Pixels, missing_bytes, prepare_table, targets
+from dermtrain.features import predict
+from dermtrain.fit import Fitted, Material, fit, start
 from dermtrain.history import History
 from dermtrain.recipe import Recipe, to_toml
 from dermtrain.split import Split, split
+from dermtrain.store import Store
 from dermtrain.truth import Truth
 
 Note = Callable[[str], None]
@@ -35,7 +38,21 @@ NO_POSITIVE = ("none",)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be trained, on what, to where."""
+    """What is to be trained, on what, to where.
+
+    Attributes:
+        data: Labelled photographs, see `dermedge.table.read`.
+        out: The run folder.
+        recipe: How to train.
+        weights: `imagenet`, `none` or a file.
+        positive: Names of the classes that count as positive.
+        size: Side of the model's input, pixels.
+        seed: Of split, start and order.
+        images: Folder of the photographs, if not beside the table.
+        resplit: Whether to ignore the table's split column.
+        precision: See `devices.find`.
+        how_split: How the split came about, once it has been drawn.
+    """
 
     data: Path
     out: Path
@@ -46,44 +63,138 @@ class Job:
     seed: int
     images: Path | None = None
     resplit: bool = False
+    precision: str = "auto"
+    how_split: str = ""
 
 
-def train(job: Job, history: History, note: Note, progress: Progress = silent) -> run.Run:
-    """Train, calibrate and write the run folder.
+def train(
+    job: Job, store: Store, history: History, note: Note, progress: Progress = silent
+) -> run.Run | None:
+    """Train, calibrate and write the run folder; a job that has been split goes on where it was.
+
+    On several machines every one of them calls this, and the first one writes.
 
     Args:
-        job: What to train.
-        history: Takes the steps; its listener may print them.
+        job: What to train: a new one, or one that `resume` found.
+        store: Where prepared photographs and features are kept.
+        history: Takes the steps; its listeners may print them.
         note: Told, in one line each, what was found and decided.
         progress: Told how far each stage is.
+
+    Returns:
+        The finished run; None on machines other than the first.
 
     Raises:
         KitError: Data, weights or recipe can't be used; see the modules that read them.
     """
-    run.claim(job.out)
-    table = tables.read(job.data, job.images)
+    found = devices.find(job.precision)
+    if not job.how_split and found.chief:
+        run.claim(job.out)
+    table = tables.read(job.out if job.how_split else job.data, job.images)
     labels = _labels(table, job.positive)
-    fitted = start(job.size, len(labels), job.weights, job.recipe.stage, job.seed)
+    fitted = start(len(labels), job.weights, job.recipe, found, job.seed)
     note(f"weights {fitted.weights}")
-    note(f"frozen up to {fitted.boundary}; device: {_device()}")
-    parted = split(table, job.recipe.val, job.recipe.test, job.seed, job.resplit, progress)
-    table = parted.table
-    note(f"split: {parted.how}; {_counts(table)}")
+    note(f"devices: {found}")
+    if early := unfreezing.warning(job.recipe, unfreezing.random_stages(fitted.weights)):
+        note(f"warning: {early}")
+    parted = _split(job, table, progress)
+    note(f"split: {parted.how}; {_counts(parted.table)}")
+    if found.chief:
+        _claim(replace(job, how_split=parted.how), parted.table)
+        history.listen(lambda _: atomic.write_text(job.out / run.HISTORY, history.to_csv()))
 
-    atomic.write_text(job.out / run.RECIPE, to_toml(job.recipe))
-    _write_split(table, job.out)
-    cache = job.out / run.CACHE
     spec = contracts.Input(job.size, job.size)
-    pixels = prepare_table(table, spec, cache, progress)
-    truth = _truth(table, labels)
-    fit(fitted, pixels, truth, job.recipe, job.seed, cache, history, progress)
-
-    logits = predict(fitted.model, Features(pixels.values, 1), np.arange(len(table.rows)))
-    weights.save(fitted.model, job.out / run.WEIGHTS)
+    pixels = _prepare(parted.table, spec, store, progress)
+    truth = _truth(parted.table, labels)
+    material = Material(pixels, truth, store)
+    saved = job.out / checkpoint.FILE
+    fit(
+        fitted,
+        material,
+        job.recipe,
+        job.seed,
+        history,
+        saved=saved,
+        resume=bool(job.how_split),
+        note=note,
+        progress=progress,
+    )
+    if not found.chief:
+        return None
+    model = _finished(fitted, job.size)
+    logits = predict(model, pixels.values, np.arange(len(parted.table.rows)))
+    weights.save(model, job.out / run.WEIGHTS)
     terms = _contract(job, parted, labels, fitted.weights, pixels, logits, spec)
-    _write_results(job.out, terms, table, truth, logits, history)
-    shutil.rmtree(cache)
+    _write_results(job.out, terms, parted.table, truth, logits, history)
+    for path in (saved, job.out / run.JOB):
+        path.unlink(missing_ok=True)
     return run.open_run(job.out)
+
+
+def resume(folder: Path, images: Path | None = None) -> Job:
+    """The job of an interrupted run.
+
+    Args:
+        folder: The run.
+        images: Folder of the photographs, if they have moved.
+
+    Raises:
+        InputError: The run is finished, or no run was begun there.
+    """
+    if (folder / run.CONTRACT).exists():
+        raise InputError(f"{folder} is finished: there is nothing to resume")
+    try:
+        values = json.loads((folder / run.JOB).read_text(encoding="utf-8"))
+        job = Job(
+            **{name: values[name] for name in ("weights", "size", "seed", "precision")},
+            data=Path(values["data"]),
+            out=folder,
+            recipe=recipes.load(Recipe, str(folder / run.RECIPE), Path(__file__).parent),
+            positive=tuple(values["positive"]),
+            images=images,
+            how_split=values["how_split"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder} is no interrupted run ({error}); `kit train DATA --out {folder}` begins one"
+        ) from error
+    return job
+
+
+def _split(job: Job, table: Table, progress: Progress) -> Split:
+    if job.how_split:
+        return Split(table, job.how_split)
+    return split(table, job.recipe.val, job.recipe.test, job.seed, job.resplit, progress)
+
+
+def _claim(job: Job, table: Table) -> None:
+    """Write down what `resume` needs; the job last."""
+    if (job.out / run.JOB).exists():
+        return
+    atomic.write_text(job.out / run.RECIPE, to_toml(job.recipe))
+    with atomic.whole(job.out / tables.RUN_TABLE) as temporary:
+        tables.write(table.rows, temporary)
+    atomic.write_text(job.out / tables.RUN_IMAGES, f"{table.root.resolve()}\n")
+    kept = ("weights", "positive", "size", "seed", "precision", "how_split")
+    values = {"data": str(job.data.resolve()), **{name: getattr(job, name) for name in kept}}
+    if Path(job.weights).is_file():
+        values["weights"] = str(Path(job.weights).resolve())
+    atomic.write_text(job.out / run.JOB, json.dumps(values, indent=2) + "\n")
+
+
+def _prepare(table: Table, spec: contracts.Input, store: Store, progress: Progress) -> Pixels:
+    name = hashlib.sha256(f"{table.root.resolve()} {spec!r}".encode()).hexdigest()[:16]
+    cache = store.entry(f"pixels-{name}")
+    store.reserve(missing_bytes(table, spec, cache))
+    return prepare_table(table, spec, cache, progress)
+
+
+def _finished(fitted: Fitted, size: int) -> keras.Model:
+    """The net as it will be used: of one size, in float32, on one device."""
+    keras.mixed_precision.set_global_policy("float32")
+    model = backbone.build(size, int(fitted.model.output_shape[-1]))
+    model.set_weights(fitted.model.get_weights())
+    return model
 
 
 def _labels(table: Table, positive: Sequence[str]) -> tuple[contracts.Label, ...]:
@@ -104,12 +215,6 @@ def _labels(table: Table, positive: Sequence[str]) -> tuple[contracts.Label, ...
 def _truth(table: Table, labels: Sequence[contracts.Label]) -> Truth:
     names = tuple(label.name for label in labels)
     return Truth(targets(table, names), tuple(label.id for label in labels if label.positive))
-
-
-def _write_split(table: Table, folder: Path) -> None:
-    with atomic.whole(folder / tables.RUN_TABLE) as temporary:
-        tables.write(table.rows, temporary)
-    atomic.write_text(folder / tables.RUN_IMAGES, f"{table.root.resolve()}\n")
 
 
 def _contract(
@@ -183,11 +288,6 @@ def versions() -> dict[str, str]:
 def _name(data: Path) -> str:
     """Name of the data set: its folder's, whatever the CSV is called."""
     return data.resolve().parent.name if data.is_file() else data.resolve().name
-
-
-def _device() -> str:
-    found = tf.config.list_physical_devices("GPU")
-    return f"{len(found)} GPU" if found else "CPU"
 
 
 def _counts(table: Table) -> str:

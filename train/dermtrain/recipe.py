@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
 from dermedge.errors import InputError
+from dermtrain.augment import Augment
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
+HEAD, STAGES = "head", ("conv1", "conv2", "conv3", "conv4", "conv5")
+SCHEDULES, BN_POLICIES = ("constant", "plateau", "cosine"), ("frozen", "affine", "adapt")
+SOURCES, BALANCES, KEEPS = ("cache", "pixels"), ("weights", "draw", "none"), ("best", "last")
 
 
 class Checked(Protocol):
@@ -31,6 +34,81 @@ _R = TypeVar("_R", bound=Checked)
 
 
 @dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase of training; the next begins at this one's plateau, never earlier.
+
+    Attributes:
+        name: Name of the phase.
+        train: The lowest part that trains: `head`, a stage (`conv5`), or a block (`conv4_block4`);
+            what lies above it trains too, what lies below is frozen.
+        epochs: The phase ends after so many at the latest.
+        patience: Epochs without a better validation AUC that make a plateau.
+        learning_rate: Greatest of AdamW.
+        schedule: `constant`; `plateau`: tenfold lower at the first plateau, the second one ends the
+            phase; `cosine`: falls to 0 over `epochs`.
+        warmup: Epochs in which the rate rises to its greatest, since Adam's first steps are as long
+            as all others and know least.
+        source: `cache`: views of each photograph whose features at the freeze boundary are computed
+            once; `pixels`: a fresh view every time, the frozen part computed every time.
+        views: Views in the cache: the photograph as it is, and augmented ones.
+        bn: `frozen`: batch normalisation does not move; `affine`: its scale and shift train, its
+            statistics stay; `adapt`: those too follow the data, slowly. A part that is frozen keeps
+            all of it.
+        balance: `weights`: every class weighs the same in the loss; `draw`: every class is drawn
+            equally often; `none`.
+        label_smoothing: Share of the target spread over all classes.
+        average: Decay of the weight average, per step; 0 keeps none. What is validated and kept is
+            the average (Polyak & Juditsky 1992).
+        keep: Weights with which the phase ends: those of its `best` epoch on validation, or of its
+            `last`.
+    """
+
+    name: str = ""
+    train: str = HEAD
+    epochs: int = 8
+    patience: int = 2
+    learning_rate: float = 1e-5
+    schedule: str = "plateau"
+    warmup: float = 1.0
+    source: str = "cache"
+    views: int = 2
+    bn: str = "affine"
+    balance: str = "weights"
+    label_smoothing: float = 0.0
+    average: float = 0.0
+    keep: str = "best"
+
+    def rules(self) -> dict[str, bool]:
+        """What must hold, in words, and whether it does."""
+        stage, _, block = self.train.partition("_")
+        choices = {
+            "schedule": (self.schedule, SCHEDULES),
+            "source": (self.source, SOURCES),
+            "bn": (self.bn, BN_POLICIES),
+            "balance": (self.balance, BALANCES),
+            "keep": (self.keep, KEEPS),
+        }
+        return {
+            "a phase has a name": bool(self.name),
+            f"train is head, one of {', '.join(STAGES)}, or a block such as conv4_block4": (
+                self.train == HEAD
+                or (stage in STAGES and not block)
+                or (stage in STAGES[1:] and block[:5] == "block" and block[5:].isdecimal())
+            ),
+            "epochs is at least 0": self.epochs >= 0,
+            "patience and views are at least 1": min(self.patience, self.views) >= 1,
+            "learning_rate lies above 0 and is at most 1": 0 < self.learning_rate <= 1,
+            "warmup lies in 0 to epochs": 0 <= self.warmup <= max(self.epochs, 1),
+            "label_smoothing lies in 0 to 0.5": 0 <= self.label_smoothing <= 0.5,
+            "average lies in 0 to 0.9999": 0 <= self.average <= 0.9999,
+            **{
+                f"{key} is one of {', '.join(known)}": value in known
+                for key, (value, known) in choices.items()
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """How a model is trained.
 
@@ -38,41 +116,51 @@ class Recipe:
         name: Name of the recipe.
         val: Share of the photographs for validation, where the table names none.
         test: Share of the photographs for the test, where the table names none.
-        views: Views of a photograph that are learnt from: 1, 2 (mirrored) or 4 (upside down too).
-        stage: The lowest stage that fine-tuning trains; what lies below stays frozen.
-        patience: Steps without a better validation AUC that make a plateau.
-        epochs: Fine-tuning ends after so many at the latest; 0 leaves it out.
-        learning_rate: Of fine-tuning; rises in the first epoch, falls tenfold at the first plateau.
-        weight_decay: Decoupled (AdamW).
         batch: Photographs in a step.
-        label_smoothing: Share of the target spread over all classes.
+        weight_decay: Decoupled (AdamW).
+        unfreeze_early: Let a phase unfreeze learnt layers before their time, with a warning in
+            place of an error: to see what it costs.
+        augment: How augmented views are drawn.
+        phase: The phases in order; the first trains the head alone.
     """
 
     name: str
     val: float = 0.15
     test: float = 0.2
-    views: int = 2
-    stage: str = "conv5"
-    patience: int = 2
-    epochs: int = 8
-    learning_rate: float = 1e-5
-    weight_decay: float = 0.3
     batch: int = 32
-    label_smoothing: float = 0.0
+    weight_decay: float = 0.05
+    unfreeze_early: bool = False
+    augment: Augment = field(default_factory=Augment)
+    phase: tuple[Phase, ...] = (Phase("transfer"),)
 
     def rules(self) -> dict[str, bool]:
         """What must hold, in words, and whether it does."""
+        names = [phase.name for phase in self.phase]
+        parts = [depth(phase.train) for phase in self.phase]
         return {
             "val and test lie above 0 and leave half to train": min(self.val, self.test) > 0
             and self.val + self.test <= 0.5,
-            "views is 1, 2 or 4": self.views in (1, 2, 4),
-            f"stage is one of {', '.join(STAGES)}": self.stage in STAGES,
-            "patience and batch are at least 1": min(self.patience, self.batch) >= 1,
-            "epochs is at least 0": self.epochs >= 0,
-            "learning_rate lies above 0 and is at most 1": 0 < self.learning_rate <= 1,
+            "batch is at least 1": self.batch >= 1,
             "weight_decay lies in 0 to 1": 0 <= self.weight_decay <= 1,
-            "label_smoothing lies in 0 to 0.5": 0 <= self.label_smoothing <= 0.5,
+            "the first phase, and no other, trains the head alone": bool(parts)
+            and [part[0] for part in parts].count(len(STAGES)) == 1
+            and parts[0][0] == len(STAGES),
+            "phases unfreeze from the top": parts == sorted(parts, reverse=True),
+            "no two phases share a name": len(set(names)) == len(names),
         }
+
+
+def depth(train: str) -> tuple[int, int]:
+    """Where a part begins: number of its stage from the pixels (the head's is 5), and of its block.
+
+    Parts compare as they lie in the net; what is not a part lies below everything.
+    """
+    stage, _, block = train.partition("_block")
+    if stage == HEAD:
+        return len(STAGES), 1
+    if stage not in STAGES or (block and not block.isdecimal()):
+        return -1, 1
+    return STAGES.index(stage), int(block or 1)
 
 
 def load(kind: type[_R], name: str, package: Path) -> _R:
@@ -96,27 +184,49 @@ def load(kind: type[_R], name: str, package: Path) -> _R:
 def parse(kind: type[_R], values: dict[str, Any], where: str) -> _R:
     """Validate the values of a recipe; `where` names them in errors.
 
+    A field that is itself a recipe is a table, a tuple of such an array of tables.
+
     Raises:
         InputError: An unknown key, a wrong type, or a value out of range.
     """
-    fields = {field.name: str(field.type) for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(fields))
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join(fields)}")
-    for key, value in values.items():
-        kinds = {"int": (int,), "float": (int, float), "str": (str,)}[fields[key]]
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            raise InputError(f"{where}: {key}: expected {fields[key]}, found {value!r}")
-    recipe = kind(**values)
+        raise InputError(f"{where}: unknown keys {unknown}; known: {', '.join(hints)}")
+    recipe = kind(**{key: _value(hints[key], v, where, key) for key, v in values.items()})
     broken = [rule for rule, holds in recipe.rules().items() if not holds]
     if broken:
         raise InputError(f"{where}: expected that {'; and that '.join(broken)}")
     return recipe
 
 
+def _value(kind: Any, value: Any, where: str, key: str) -> Any:
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return parse(kind, value, f"{where}: {key}")  # type: ignore[type-var]
+    if get_args(kind) and isinstance(value, list):
+        each = get_args(kind)[0]
+        return tuple(_value(each, v, where, f"{key} {i}") for i, v in enumerate(value, 1))
+    plain = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kind, ())
+    if not isinstance(value, plain) or (isinstance(value, bool) and kind is not bool):
+        name = kind.__name__ if plain else "a table" if dataclasses.is_dataclass(kind) else "tables"
+        raise InputError(f"{where}: {key}: expected {name}, found {value!r}")
+    return value
+
+
 def to_toml(recipe: Checked) -> str:
     """A recipe with every value resolved, as TOML."""
     values = dataclasses.asdict(recipe)  # type: ignore[call-overload]
+    plain = {k: v for k, v in values.items() if not isinstance(v, (dict, tuple, list))}
+    lines = [_lines(plain)]
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines.append(f"\n[{key}]\n{_lines(value)}")
+        elif isinstance(value, (tuple, list)):
+            lines += [f"\n[[{key}]]\n{_lines(one)}" for one in value]
+    return "".join(lines)
+
+
+def _lines(values: dict[str, Any]) -> str:
     return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
 
 
@@ -127,6 +237,8 @@ def shipped(package: Path) -> Path:
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     # A JSON string is a TOML string, but for the one control character that only TOML escapes.
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
     return text.replace("\x7f", "\\u007f")

@@ -23,6 +23,7 @@ from dermtrain import backbone, recipe, weights
 
 CONTRACT, WEIGHTS, RECIPE = "contract.json", "weights.npz", "recipe.toml"
 HISTORY, PREDICTIONS, CURVES, CACHE = "history.csv", "predictions.csv", "curves.png", "cache"
+JOB = "job.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +85,22 @@ def open_run(folder: Path) -> Run:
 
 
 def claim(folder: Path) -> None:
-    """Make sure that a new run may be written here; an interrupted one may be gone on with.
+    """Make sure that a new run may be written here.
 
     Raises:
-        InputError: The folder holds something else, or a finished run.
+        InputError: The folder holds something else, a finished run, or an interrupted one.
     """
     if (folder / CONTRACT).exists():
         raise InputError(f"{folder} holds a finished run: choose another --out, or remove it")
-    strange = [p.name for p in folder.iterdir() if p.name != CACHE] if folder.is_dir() else []
-    if strange and not (folder / RECIPE).exists():
-        raise InputError(f"{folder} is not empty and no run: choose another --out")
+    if (folder / JOB).exists():
+        raise InputError(
+            f"{folder} holds an interrupted run: `kit train --resume {folder}` goes on with it; "
+            "for a new one choose another --out, or remove it"
+        )
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: choose another --out")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty and no run: choose another --out")
 
 
 def predictions_csv(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +32,10 @@ class Head:
 
 
 def train_head(
-    pooled: npt.NDArray[np.floating],
-    truth: Truth,
-    train: npt.NDArray[np.int64],
-    val: npt.NDArray[np.int64],
+    views: Sequence[npt.NDArray[np.floating]],
+    watched: npt.NDArray[np.floating],
+    train: Truth,
+    val: Truth,
     phase: Phase,
 ) -> Head:
     """Solve the head for weaker and weaker regularisation until validation no longer gains.
@@ -42,23 +43,24 @@ def train_head(
     Classes weigh the same, whatever their number. Each step is one entry of the history.
 
     Args:
-        pooled: Pooled features of every view, (views, rows, channels).
-        truth: Of all rows.
-        train: Numbers of the rows to learn from, in every view.
-        val: Numbers of the rows to watch, in view 0.
+        views: Pooled features of the training photographs, (train rows, channels) for each view.
+        watched: The same of the validation photographs as they are, (validation rows, channels).
+        train: Of the training photographs.
+        val: Of the validation photographs.
         phase: Records the steps and knows the plateau.
     """
-    examples = np.concatenate(pooled[:, train])
-    labels = np.tile(truth.labels[train], len(pooled))
+    examples = np.concatenate(views)
+    labels = np.tile(train.labels, len(views))
     scale = StandardScaler().fit(examples)
+    scaled = scale.transform(examples)
     solver = LogisticRegression(class_weight="balanced", max_iter=500, warm_start=True)
     heads: list[Head] = []
     for strength in STRENGTHS:
-        solver.set_params(C=strength).fit(scale.transform(examples), labels)
+        solver.set_params(C=strength).fit(scaled, labels)
         heads.append(_unscaled(solver, scale))
-        seen = heads[-1].logits(pooled[0])
-        loss, val_loss = truth.of(train).loss(seen[train]), truth.of(val).loss(seen[val])
-        if phase.add(Epoch(strength, loss, val_loss, truth.of(val).auc(seen[val]))):
+        seen = heads[-1].logits(watched)
+        loss, val_loss = train.loss(heads[-1].logits(views[0])), val.loss(seen)
+        if phase.add(Epoch(strength, loss, val_loss, val.auc(seen))):
             break
     return heads[phase.best]
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from dermtrain import backbone
-from dermtrain.features import Features
+from dermtrain.features import Source, batches
 
 
 def open_stages(model: keras.Model, stages: list[str]) -> None:
@@ -33,7 +33,7 @@ def open_stages(model: keras.Model, stages: list[str]) -> None:
 
 
 def adapt_batch_norm(
-    tail: keras.Model, stages: list[str], features: Features, rows: npt.NDArray[np.int64]
+    tail: keras.Model, stages: list[str], features: Source, rows: npt.NDArray[np.int64]
 ) -> None:
     """Set the running statistics of the BN layers of `stages` to what the data show.
 
@@ -44,7 +44,7 @@ def adapt_batch_norm(
     kept = [(norm, norm.momentum, norm.trainable) for norm in norms]
     for norm in norms:
         norm.trainable = backbone.stage_of(norm.name) in stages
-    for k, batch in enumerate(features.batches(rows, view=0)):
+    for k, batch in enumerate(batches(features, rows)):
         for norm in norms:
             norm.momentum = k / (k + 1)
         tail(tf.constant(batch), training=True)
