@@ -20,6 +20,7 @@ from dermedge.model import Classifier, cores
 from dermedge.predictions import Predictions
 from dermedge.prepare import prepare
 from dermedge.progress import Progress, silent
+from dermedge.quiet import quiet
 from dermedge.table import Row, Table
 
 BATCH = 32
@@ -53,12 +54,13 @@ def of_run(folder: Path) -> Judge:
     Raises:
         BundleError: Not a run, or its weights are not those that its contract names.
     """
-    import tensorflow as tf
+    with quiet():  # TensorFlow looks for CUDA aloud, when imported and when first used
+        import tensorflow as tf
 
-    from dermtrain import run as runs
+        from dermtrain import run as runs
 
-    run = runs.open_run(folder)
-    model = run.model()
+        run = runs.open_run(folder)
+        model = run.model()
     call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
 
     def scores(pixels: Pixels) -> npt.NDArray[np.float32]:

@@ -141,8 +141,16 @@ def _mean_auc(
 
     def mean(weights: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
-            each = [auc(weigh(targets == c, probabilities[:, c], weights)) for c in numbers]
-            return np.nanmean(np.stack(each), axis=0)
+            each = np.stack(
+                [auc(weigh(targets == c, probabilities[:, c], weights)) for c in numbers]
+            )
+        there = np.isfinite(each)
+        return np.divide(
+            np.where(there, each, 0).sum(axis=0),
+            there.sum(axis=0),
+            out=np.full(len(weights), np.nan),
+            where=there.any(axis=0),
+        )
 
     value = float(mean(np.ones((1, len(targets))))[0])
     return percentile(value, np.concatenate([mean(w) for w in drawn(group, resamples, seed)]))
