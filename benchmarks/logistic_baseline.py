@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from dermedge import metrics
 from dermtrain import backbone, weights
 from dermtrain.dataset import prepare_table, targets
-from dermtrain.features import Features, predict
+from dermtrain.features import predict
 from dermtrain.run import open_run
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     pooled = keras.Model(conv4.input, keras.layers.GlobalAveragePooling2D()(conv4.output))
     with tempfile.TemporaryDirectory() as cache:
         pixels = prepare_table(table, run.contract.input, Path(cache))
-        features = predict(pooled, Features(pixels.values, 1), np.arange(len(table.rows)))
+        features = predict(pooled, pixels.values, np.arange(len(table.rows)))
     names = tuple(label.name for label in run.contract.labels)
     positive = np.isin(targets(table, names), run.contract.positive)
     train, val, test = (pixels.rows(name) for name in ("train", "val", "test"))

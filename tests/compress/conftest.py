@@ -8,7 +8,6 @@ import dermtrain  # noqa: F401  (Keras 2, before TensorFlow loads)
 from dermcompress import slimnet
 from dermcompress.fold import Conv, fold
 from dermtrain import backbone, warmstart
-from dermtrain.features import Features
 
 SIZE = 64
 
@@ -31,7 +30,7 @@ def full(pixels: np.ndarray) -> keras.Model:
     model = backbone.build(SIZE, 2)
     tail = backbone.above(model, backbone.PIXELS, backbone.TOP)
     stages = ["conv1", *backbone.STAGES]
-    warmstart.adapt_batch_norm(tail, stages, Features(pixels, 1), np.arange(len(pixels)))
+    warmstart.adapt_batch_norm(tail, stages, pixels, np.arange(len(pixels)))
     return model
 
 

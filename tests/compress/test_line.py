@@ -15,7 +15,8 @@ from dermedge.errors import BundleError, InputError, StorageError, TableError
 from dermedge.predictions import figures_of, predict
 from dermtrain import job, synthetic
 from dermtrain.history import History
-from dermtrain.recipe import Recipe
+from dermtrain.recipe import Phase, Recipe
+from dermtrain.store import Store
 
 pytestmark = pytest.mark.tensorflow
 RECIPE = recipe.CompressRecipe(
@@ -28,9 +29,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on 96 made-up pictures at 64 pixels, its head trained on random features."""
     folder = tmp_path_factory.mktemp("line")
     synthetic.make_set(folder / "pictures", images=96, seed=1, size=96)
-    how = Recipe("tests", views=1, stage="conv1", epochs=0)
+    how = Recipe("tests", phase=(Phase("transfer", views=1),))
     what = job.Job(folder / "pictures", folder / "run", how, "none", (), 64, 0)
-    job.train(what, History(), note=lambda _: None)
+    with Store(folder / "store", 10**9) as store:
+        job.train(what, store, History(), note=lambda _: None)
     return folder / "run"
 
 

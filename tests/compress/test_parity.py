@@ -15,11 +15,13 @@ from dermedge import table
 from dermedge.contract import Contract, Input
 from dermedge.decide import positive_probability
 from dermedge.model import Classifier
+from dermtrain import devices
 from dermtrain.calibrate import calibrate
 from dermtrain.dataset import Pixels, prepare_table, targets
-from dermtrain.fit import fit, start
+from dermtrain.fit import Material, finished, fit, start
 from dermtrain.history import History
-from dermtrain.recipe import Recipe
+from dermtrain.recipe import Phase, Recipe
+from dermtrain.store import Store
 from dermtrain.truth import Truth
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
@@ -50,10 +52,11 @@ def model(
 ) -> keras.Model:
     """ImageNet weights up to conv4, a head trained on these photographs."""
     source = real_data.parent / "weights" / "resnet50_imagenet_conv1-4_fp16.npz"
-    fitted = start(SIZE, 2, str(source), "conv5", seed=0)
-    how = Recipe("tests", views=1, epochs=0, patience=12)
-    fit(fitted, pixels, truth, how, 0, tmp_path_factory.mktemp("features"), History())
-    return fitted.model
+    how = Recipe("tests", phase=(Phase("transfer", views=1, patience=12),))
+    fitted = start(2, str(source), how, devices.find(), seed=0)
+    with Store(tmp_path_factory.mktemp("features"), 10**9) as store:
+        fit(fitted, Material(pixels, truth, store), how, 0, History())
+    return finished(fitted, SIZE)
 
 
 def by_runtime(file: bytes, photographs: np.ndarray, terms: Contract) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from dermedge import contract, table
 from dermtrain import synthetic
 from dermtrain.dataset import Pixels, prepare_table
-from dermtrain.recipe import Recipe
+from dermtrain.recipe import Phase, Recipe
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 SIZE = 64
 # Fast: one view, and one epoch of fine-tuning in conv5 only.
-QUICK = Recipe("quick", views=1, epochs=1, batch=8, patience=2)
+QUICK = Recipe(
+    "quick",
+    batch=8,
+    phase=(
+        Phase("transfer", views=1),
+        Phase("finetune", train="conv5", views=1, epochs=1, learning_rate=1e-5),
+    ),
+)
 
 
 @pytest.fixture(scope="session")
@@ -42,13 +49,12 @@ def net(prepared: Pixels) -> keras.Model:
     import tf_keras as keras
 
     from dermtrain import backbone, warmstart
-    from dermtrain.features import Features
 
     keras.utils.set_random_seed(0)
     model = backbone.build(SIZE, 2)
     tail = backbone.above(model, backbone.PIXELS, backbone.TOP)
     stages = ["conv1", *backbone.STAGES]
-    warmstart.adapt_batch_norm(tail, stages, Features(prepared.values, 1), np.arange(40))
+    warmstart.adapt_batch_norm(tail, stages, prepared.values, np.arange(40))
     return model
 
 
@@ -79,8 +85,12 @@ def finished(
     """A finished run on the made-up set, and what was said meanwhile: read only."""
     from dermtrain.history import History
     from dermtrain.job import Job, train
+    from dermtrain.store import Store
 
     notes: list[str] = []
     out = tmp_path_factory.mktemp("runs") / "run"
     job = Job(pictures, out, QUICK, str(weight_file), ("malignant",), SIZE, 0)
-    return train(job, History(), notes.append), notes
+    with Store(tmp_path_factory.mktemp("store"), 10**9) as store:
+        run = train(job, store, History(), notes.append)
+    assert run is not None
+    return run, notes

@@ -1,5 +1,6 @@
-"""What lies at the freeze boundary: the frozen part on mirrored pixels, computed once."""
+"""What lies at the freeze boundary: the frozen part on a view's pixels, computed once."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,110 +8,123 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
+from dermedge.errors import StorageError
 from dermtrain import backbone, features
+from dermtrain.augment import Augment
 from dermtrain.dataset import Pixels
+from dermtrain.store import Store
+from dermtrain.views import Views
 
 pytestmark = pytest.mark.tensorflow
 
-BOUNDARY = "conv2_block3_out"
-FLIPS = {0: (), 1: (2,), 2: (1,), 3: (1, 2)}  # which axes of a batch a view reverses
+BOUNDARIES = ("conv2_block3_out", "conv3_block2_out", "conv4_block6_out")
+ROWS = np.array([1, 2, 5])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "store", 10**9) as store:
+        yield store
 
 
 @pytest.fixture(scope="module")
-def few(prepared: Pixels) -> Pixels:
-    """The first six photographs."""
-    return replace(prepared, values=prepared.values[:6])
+def views(prepared: Pixels) -> Views:
+    return Views(prepared, Augment(side=48), seed=3)
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("features")
-
-
-@pytest.fixture(scope="module")
-def extracted(net: keras.Model, few: Pixels, cache: Path) -> features.Features:
-    return features.extract(net, BOUNDARY, few, 4, cache)
-
-
-@pytest.mark.parametrize("view", FLIPS)
-def test_each_view_is_the_frozen_part_on_the_mirrored_pixels(
-    net: keras.Model, few: Pixels, extracted: features.Features, view: int
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("view", [0, 2])
+def test_features_are_the_frozen_part_on_the_views_pixels(
+    net: keras.Model, views: Views, store: Store, boundary: str, view: int
 ) -> None:
-    mirrored = np.flip(few.values, FLIPS[view]).astype(np.float32)
-    expected = backbone.below(net, BOUNDARY)(mirrored).numpy()
-    found = extracted.take(np.arange(6), view)
-    assert extracted.values.dtype == np.float16
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-3)
+    frozen = backbone.below(_any_size(net), boundary)
+    expected = frozen(views.of(view)[ROWS].astype(np.float32)).numpy()
+    found = features.extract(_any_size(net), boundary, views, view, ROWS, store)
+    np.testing.assert_allclose(
+        found[ROWS[::-1]].astype(np.float32), expected[::-1], rtol=4e-3, atol=4e-3
+    )
 
 
-@pytest.mark.parametrize("view", FLIPS)
-def test_at_the_pixels_views_are_mirrored_as_they_are_read(
-    net: keras.Model, few: Pixels, tmp_path: Path, view: int
+def test_at_the_pixels_nothing_is_computed_and_nothing_stored(
+    net: keras.Model, views: Views, store: Store
 ) -> None:
-    found = features.extract(net, backbone.PIXELS, few, 4, tmp_path)
-    rows = np.array([4, 1])
-    np.testing.assert_array_equal(found.take(rows, view), np.flip(few.values[rows], FLIPS[view]))
-    assert found.values is few.values  # no copy in memory, none on disk
-    assert list(tmp_path.iterdir()) == []
+    found = features.extract(net, backbone.PIXELS, views, 0, ROWS, store)
+    np.testing.assert_array_equal(found[ROWS], views.pixels.values[ROWS])
+    assert not store.folder.exists()
 
 
-def test_second_call_computes_nothing(
-    net: keras.Model, few: Pixels, extracted: features.Features, cache: Path
+def test_second_call_computes_nothing_and_any_change_computes_anew(
+    net: keras.Model, views: Views, store: Store
 ) -> None:
-    told: list[tuple] = []
-    before = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
-    again = features.extract(net, BOUNDARY, few, 4, cache, lambda *step: told.append(step))
-    np.testing.assert_array_equal(again.values, extracted.values)
-    assert told == []
-    assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == before
+    model, told = _any_size(net), []
 
+    def extract(views: Views = views, view: int = 1, rows: np.ndarray = ROWS) -> bool:
+        told.clear()
+        features.extract(
+            model, BOUNDARIES[0], views, view, rows, store, lambda *step: told.append(step)
+        )
+        return bool(told)
 
-@pytest.mark.parametrize("change", ["weights", "views", "photographs"])
-def test_what_changes_the_features_has_them_computed_anew(
-    net: keras.Model, few: Pixels, extracted: features.Features, cache: Path, change: str
-) -> None:
-    views, pixels = 4, few
-    layer = net.get_layer("conv1_bn")
+    assert extract()
+    assert not extract()
+    assert extract(view=0)
+    assert extract(rows=ROWS[:2])
+    assert extract(replace(views, seed=4))
+    assert not extract(replace(views, seed=4), view=0)  # the photographs as they are need no seed
+    assert extract(replace(views, how=Augment()))
+    assert extract(replace(views, pixels=replace(views.pixels, key="other")))
+    layer = model.get_layer("conv1_bn")
     kept = layer.get_weights()
-    if change == "weights":
-        layer.set_weights([kept[0] * 2, *kept[1:]])
-    elif change == "views":
-        views = 1
-    else:
-        pixels = replace(few, values=few.values[:, ::-1], key="another")
-    before = set(cache.iterdir())
-    try:
-        found = features.extract(net, BOUNDARY, pixels, views, cache)
-    finally:
-        layer.set_weights(kept)
-    assert len(set(cache.iterdir()) - before) == 1
-    assert found.values.shape[0] == views
-    assert change == "views" or not np.array_equal(found.values, extracted.values)
+    layer.set_weights([kept[0] * 2, *kept[1:]])
+    assert extract()
+    layer.set_weights(kept)
+    model.get_layer("conv5_block1_1_bn").set_weights(
+        [2 * w for w in model.get_layer("conv5_block1_1_bn").get_weights()]
+    )
+    assert not extract()  # what lies above the boundary does not matter
 
 
 def test_interrupted_extraction_leaves_no_file(
-    net: keras.Model, few: Pixels, tmp_path: Path
+    net: keras.Model, views: Views, store: Store
 ) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        features.extract(net, BOUNDARY, few, 1, tmp_path, interrupt)
-    assert list(tmp_path.iterdir()) == []
+        features.extract(_any_size(net), BOUNDARIES[0], views, 0, ROWS, store, interrupt)
+    assert not list(store.folder.rglob("*.npy"))
 
 
-def test_activations_beyond_float16_are_clipped_and_not_infinite(tmp_path: Path) -> None:
-    image = keras.Input((2, 2, 3), name=backbone.PIXELS)
-    loud = keras.Model(image, keras.layers.Rescaling(1e6, name="loud")(image))
-    pixels = Pixels(None, np.full((1, 2, 2, 3), 200, np.uint8), (), "key")  # type: ignore[arg-type]
-    assert features.extract(loud, "loud", pixels, 1, tmp_path).values.max() == 65504
+def test_features_that_pass_the_limit_are_refused(
+    net: keras.Model, views: Views, tmp_path: Path
+) -> None:
+    with Store(tmp_path / "small", 1000) as store, pytest.raises(StorageError, match="needed"):
+        features.extract(_any_size(net), BOUNDARIES[0], views, 0, ROWS, store)
+
+
+def test_activations_beyond_float16_are_clipped_and_not_infinite() -> None:
+    found = features.half(np.array([1e6, -1e6, 1.0], np.float32))
+    np.testing.assert_array_equal(found, np.array([65504, -65504, 1], np.float16))
 
 
 def test_predict_gives_the_models_own_outputs_whatever_the_batch(
     net: keras.Model, prepared: Pixels
 ) -> None:
     rows = np.array([39, 0, *range(5, 38)])  # more than one batch, not in order
-    found = features.predict(net, features.Features(prepared.values, 1), rows)
+    found = features.predict(net, prepared.values, rows)
     expected = net(prepared.values[rows].astype(np.float32))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_views_do_not_depend_on_who_else_is_asked_for(views: Views) -> None:
+    many = views.of(1)[np.arange(6)]
+    np.testing.assert_array_equal(views.of(1)[np.array([4])][0], many[4])
+    assert many.shape == (6, 48, 48, 3)
+    assert not np.array_equal(many, views.of(2)[np.arange(6)])
+
+
+def _any_size(net: keras.Model) -> keras.Model:
+    """The net without a fixed input size, as training builds it."""
+    model = backbone.build(None, 2)
+    model.set_weights(net.get_weights())
+    return model

@@ -35,7 +35,7 @@ def test_patience_begins_anew_when_asked_but_the_best_stays(
 ) -> None:
     phase = History().phase("p", patience)
     assert [phase.add(_epoch(auc)) for auc in [*aucs, *[0.0] * patience]][-1]
-    phase.patient_again()
+    phase.wait()
     again = [phase.add(_epoch(0.0)) for _ in range(patience)]
     assert again == [False] * (patience - 1) + [True]
     assert phase.best == aucs.index(max(aucs))
@@ -71,6 +71,7 @@ def test_csv_reads_back_as_the_same_numbers() -> None:
         "loss",
         "val_loss",
         "val_auc",
+        "idle",
         "seconds",
     ]
     assert (first["phase"], first["epoch"], second["epoch"]) == ("finetune", "0", "1")

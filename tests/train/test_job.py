@@ -17,18 +17,21 @@ from dermedge import contract, image
 from dermedge import table as tables
 from dermedge.decide import probabilities
 from dermedge.errors import InputError, TableError
-from dermedge.progress import Progress
+from dermedge.progress import Progress, silent
 from dermedge.table import Row
 from dermtrain import recipe, run
 from dermtrain.history import History
-from dermtrain.job import Job, train
-from dermtrain.recipe import Recipe
+from dermtrain.job import Job, resume, train
+from dermtrain.recipe import Phase, Recipe
 from dermtrain.run import Run
+from dermtrain.store import Store
 
 pytestmark = pytest.mark.tensorflow
 
 KIT = str(Path(sys.executable).with_name("kit"))
-HEAD_ONLY = Recipe("head", views=1, epochs=0, patience=1)
+HEAD = Phase("transfer", views=1, patience=1)
+HEAD_ONLY = Recipe("head", batch=8, phase=(HEAD,))
+TUNED = replace(HEAD_ONLY, phase=(HEAD, Phase("finetune", train="conv5", views=1, epochs=2)))
 FILES = {
     "weights.npz",
     "contract.json",
@@ -45,8 +48,12 @@ def _silent(line: str) -> None:
     """Nobody listens."""
 
 
-def _train(job: Job) -> Run:
-    return train(job, History(), _silent)
+def _train(job: Job, history: History | None = None, progress: Progress = silent) -> Run:
+    # Beside the run folder, which must be empty when the run begins.
+    with Store(job.out.parent / "store", 10**9) as store:
+        found = train(job, store, history or History(), _silent, progress)
+    assert found is not None
+    return found
 
 
 def _interrupt_at(stage: str) -> Progress:
@@ -93,7 +100,7 @@ def test_says_what_was_filled_where_the_net_is_cut_and_how_the_table_was_split(
 ) -> None:
     filled, frozen, split = finished[1]
     assert "at random: conv5 (20), head (1)" in filled
-    assert frozen.startswith("frozen up to conv4_block6_out; device: ")
+    assert frozen == "devices: 1 CPU, float32"
     assert split.startswith("split: as given by the table; train 24 (")
 
 
@@ -114,18 +121,83 @@ def test_predictions_are_of_validation_and_test_only(finished: tuple[Run, list[s
     assert found == {(r.image, r.split, r.label) for r in rows if r.split in ("val", "test")}
 
 
-def test_interrupted_at_any_stage_it_leaves_no_contract_and_runs_again(job: Job) -> None:
-    job = replace(job, recipe=replace(HEAD_ONLY, epochs=1, batch=8))
-
-    for stage in ("photographs", "features at conv4", "finetune"):
-        with pytest.raises(KeyboardInterrupt):
-            train(job, History(), _silent, _interrupt_at(stage))
-        assert not (job.out / run.CONTRACT).exists()
-        assert not [path for path in job.out.rglob("*") if ".tmp" in path.name]
-    _train(job)
+@pytest.mark.parametrize("stage", ["photographs", "features at conv4", "finetune"])
+def test_interrupted_at_any_stage_it_leaves_no_contract_and_goes_on_when_told(
+    job: Job, stage: str
+) -> None:
+    job = replace(job, recipe=TUNED)
+    with pytest.raises(KeyboardInterrupt):
+        _train(job, progress=_interrupt_at(stage))
+    assert not (job.out / run.CONTRACT).exists()
+    assert not [path for path in job.out.rglob("*") if ".tmp" in path.name]
+    with pytest.raises(InputError, match="holds an interrupted run: `kit train --resume"):
+        _train(job)
+    _train(resume(job.out))
     assert {path.name for path in job.out.iterdir()} == FILES
     with pytest.raises(InputError, match="holds a finished run"):
         _train(job)
+    with pytest.raises(InputError, match="is finished: there is nothing to resume"):
+        resume(job.out)
+
+
+def test_resumed_after_any_epoch_the_history_is_that_of_an_uninterrupted_run(job: Job) -> None:
+    phases = (
+        replace(TUNED.phase[1], average=0.9, learning_rate=1e-3),
+        Phase("below", train="conv4_block6", source="pixels", epochs=2, balance="draw"),
+    )
+    job = replace(job, recipe=replace(TUNED, phase=(HEAD, *phases)))
+    whole = History()
+    _train(replace(job, out=job.out.with_name("whole")), whole)
+
+    class StoppedError(Exception):
+        """Kills the run after an epoch."""
+
+    for _ in range(len(whole.entries)):  # stopped in the epoch after every single one
+        history = History()
+        task = resume(job.out) if (job.out / run.JOB).exists() else job
+        try:
+            _train(task, history, _stop_after_an_epoch(history, StoppedError))
+            break
+        except StoppedError:
+            continue
+    found = _records(job.out / run.HISTORY)
+    assert [(r["phase"], int(r["epoch"])) for r in found] == [
+        (e.phase, e.epoch) for e in whole.entries
+    ]
+    for record, entry in zip(found, whole.entries, strict=True):
+        for name in ("learning_rate", "val_loss", "val_auc"):
+            assert float(record[name]) == pytest.approx(getattr(entry, name), abs=1e-5)
+
+
+def _stop_after_an_epoch(history: History, stopped: type[Exception]) -> Progress:
+    """Stop in the first step after a new epoch has been recorded."""
+    known = 0
+
+    def progress(name: str, done: int, total: int) -> None:
+        nonlocal known
+        epochs = sum(entry.phase != "transfer" and entry.epoch > 0 for entry in history.entries)
+        if done == 1 and ", epoch " in name and known == 0:
+            known = epochs + 1
+        if known and epochs >= known:
+            raise stopped
+
+    return progress
+
+
+def test_other_photographs_are_not_gone_on_with(job: Job, pictures: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(pictures, tmp_path / "data"))
+    job = replace(job, data=data, recipe=TUNED)
+    with pytest.raises(KeyboardInterrupt):
+        _train(job, progress=_interrupt_at("finetune"))
+    first = next(iter(tables.read(data).rows))
+    shutil.copy(data / tables.read(data).rows[1].image, data / first.image)
+    with pytest.raises(InputError, match="have changed since the run began"):
+        _train(resume(job.out))
+
+
+def test_folder_without_a_run_can_not_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no interrupted run"):
+        resume(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +281,8 @@ def test_unreadable_photographs_are_named_and_no_contract_is_written(
     with pytest.raises(InputError, match=r"1 photographs: .*SYN_00007\.jpg is not a readable"):
         _train(replace(job, data=data))
     assert {path.name for path in job.out.iterdir()} == {
-        *("recipe.toml", "split.csv", "images.txt", "cache")
+        *("recipe.toml", "split.csv", "images.txt", "job.json")
     }
-    assert list((job.out / "cache").iterdir()) == []
 
 
 def _kit(*arguments: object) -> subprocess.CompletedProcess:
@@ -262,8 +333,12 @@ def test_ctrl_c_ends_with_one_line_exit_code_130_and_nothing_half_written(
 ) -> None:
     out = tmp_path / "run"
     recipe_file = tmp_path / "long.toml"
-    recipe_file.write_text('stage = "conv5"\nviews = 1\nepochs = 500\npatience = 500\nbatch = 8\n')
+    recipe_file.write_text(
+        'batch = 8\n[[phase]]\nname = "transfer"\nviews = 1\n[[phase]]\nname = "finetune"\n'
+        'train = "conv5"\nviews = 1\nepochs = 500\npatience = 500\n'
+    )
     arguments = ["--weights", "none", "--image-size", "32", "--recipe", str(recipe_file)]
+    arguments += ["--cache", str(tmp_path / "cache")]
     with subprocess.Popen(
         [KIT, "train", str(pictures), "--out", str(out), *arguments],
         stdout=subprocess.PIPE,
@@ -290,8 +365,9 @@ def test_ctrl_c_ends_with_one_line_exit_code_130_and_nothing_half_written(
 def test_trained_from_the_command_line_json_is_all_there_is_on_standard_output(
     pictures: Path, weight_file: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "head.toml").write_text("views = 1\nepochs = 0\npatience = 1\n")
+    (tmp_path / "head.toml").write_text('[[phase]]\nname = "transfer"\npatience = 1\n')
     arguments = ["--weights", weight_file, "--image-size", 64, "--recipe", tmp_path / "head.toml"]
+    arguments += ["--cache", tmp_path / "cache"]
     done = _kit("train", pictures, "--out", tmp_path / "run", "--json", *arguments)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)

@@ -14,7 +14,7 @@ from dermedge.errors import BundleError, InputError, TableError
 from dermedge.table import Row
 from dermtrain import run as runs
 from dermtrain.dataset import Pixels
-from dermtrain.features import Features, predict
+from dermtrain.features import predict
 from dermtrain.run import Run, claim, open_run
 
 pytestmark = pytest.mark.tensorflow
@@ -41,7 +41,7 @@ def test_reopened_model_gives_the_logits_in_predictions_csv(run: Run, prepared: 
     numbers = {row.image: number for number, row in enumerate(prepared.table.rows)}
     recorded = _recorded(run)
     rows = np.array([numbers[record["image"]] for record in recorded])
-    found = predict(run.model(), Features(prepared.values, 1), rows)
+    found = predict(run.model(), prepared.values, rows)
     names = [f"logit_{label.name}" for label in run.contract.labels]
     expected = [[float(record[name]) for name in names] for record in recorded]
     np.testing.assert_allclose(found, expected, atol=1e-4)

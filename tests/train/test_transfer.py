@@ -27,7 +27,9 @@ def _solve(classes: int, patience: int = 3) -> tuple[np.ndarray, Truth, Head, Ph
     pooled, truth = _pooled(classes)
     history = History()
     phase = history.phase("transfer", patience)
-    return pooled, truth, train_head(pooled, truth, TRAIN, VAL, phase), phase, history
+    views, watched = list(pooled[:, TRAIN]), pooled[0, VAL]
+    head = train_head(views, watched, truth.of(TRAIN), truth.of(VAL), phase)
+    return pooled, truth, head, phase, history
 
 
 @pytest.fixture(scope="module", params=[2, 3], ids=["two classes", "three classes"])

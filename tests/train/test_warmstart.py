@@ -8,7 +8,7 @@ import tf_keras as keras
 
 from dermedge.decide import probabilities
 from dermtrain import backbone, warmstart, weights
-from dermtrain.features import Features, predict
+from dermtrain.features import predict
 
 pytestmark = pytest.mark.tensorflow
 
@@ -18,15 +18,15 @@ EPSILON = 1.001e-5  # of BN in keras.applications.ResNet50
 
 
 @pytest.fixture(scope="module")
-def features() -> Features:
+def features() -> np.ndarray:
     """Random activations at the boundary, each channel with its own mean and spread."""
     random = np.random.default_rng(0)
     means, spreads = random.normal(0, 2, 1024), random.uniform(0.5, 3, 1024)
-    return Features(random.normal(means, spreads, (1, 40, 4, 4, 1024)).astype(np.float16), 1)
+    return random.normal(means, spreads, (40, 4, 4, 1024)).astype(np.float16)
 
 
 @pytest.fixture(scope="module")
-def model(weight_file: Path, features: Features) -> keras.Model:
+def model(weight_file: Path, features: np.ndarray) -> keras.Model:
     """A net filled up to conv4, with conv5 opened and adapted."""
     model = backbone.build(64, 3)
     weights.fill(model, str(weight_file))
@@ -40,8 +40,8 @@ def model(weight_file: Path, features: Features) -> keras.Model:
     return model
 
 
-def _features_below(features: Features) -> Features:
-    return Features(np.maximum(features.values[:, :8], 0), 1)
+def _features_below(features: np.ndarray) -> np.ndarray:
+    return np.maximum(features[:8], 0)
 
 
 def _statistics(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,9 +51,9 @@ def _statistics(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_adapted_statistics_are_the_mean_over_the_batches_of_the_data(
-    model: keras.Model, features: Features
+    model: keras.Model, features: np.ndarray
 ) -> None:
-    seen = features.take(ROWS, 0)[:, ::2, ::2]  # conv5 begins with a step of two
+    seen = features.astype(np.float32)[:, ::2, ::2]  # conv5 begins with a step of two
     pairs = [_statistics(seen[:32]), _statistics(seen[32:])]
     mean, variance = (np.mean(values, axis=0) for values in zip(*pairs, strict=True))
     gamma, beta, found_mean, found_variance = model.get_layer("conv5_block1_0_bn").get_weights()
@@ -64,10 +64,10 @@ def test_adapted_statistics_are_the_mean_over_the_batches_of_the_data(
 
 
 def test_opened_stage_hands_on_both_signs_of_the_normalised_map_and_nothing_else(
-    model: keras.Model, features: Features
+    model: keras.Model, features: np.ndarray
 ) -> None:
     _, _, mean, variance = model.get_layer("conv5_block1_0_bn").get_weights()
-    seen = features.take(ROWS, 0)[:, ::2, ::2]
+    seen = features.astype(np.float32)[:, ::2, ::2]
     z = (seen - mean[:1024]) / np.sqrt(variance[:1024] + EPSILON)
     expected = np.maximum(np.concatenate([z, -z], axis=-1), 0)
     for block in (1, 2, 3):  # residual branches add 0, so all three blocks give the same
@@ -82,7 +82,7 @@ def test_adapting_leaves_no_trace_on_momentum_and_trainability(model: keras.Mode
 
 
 def test_head_is_the_linear_classifier_of_the_pooled_features(
-    model: keras.Model, features: Features
+    model: keras.Model, features: np.ndarray
 ) -> None:
     random = np.random.default_rng(1)
     weight, bias = random.normal(0, 0.02, (3, 2048)), random.normal(size=3)
@@ -92,7 +92,7 @@ def test_head_is_the_linear_classifier_of_the_pooled_features(
     np.testing.assert_allclose(found, maps.mean(axis=(1, 2)) @ weight.T + bias, atol=1e-3)
 
 
-def test_shift_to_prior_is_bayes_rule(model: keras.Model, features: Features) -> None:
+def test_shift_to_prior_is_bayes_rule(model: keras.Model, features: np.ndarray) -> None:
     tail = backbone.above(model, BOUNDARY)
     balanced = probabilities(predict(tail, features, ROWS), 1.0)
     labels = np.repeat([0, 1, 2], [70, 20, 10])

@@ -57,11 +57,11 @@ def _tensorboard(job: Job) -> Iterator[Listener]:
 
     def listen(entry: Entry) -> None:
         nonlocal step, writer
-        writer = writer or begin()
-        with writer.as_default(step=step):
+        board = writer = writer or begin()
+        with board.as_default(step=step):
             for name, value in _numbers(entry).items():
                 tf.summary.scalar(f"{entry.phase}/{name}", value)
-        writer.flush()
+        board.flush()
         step += 1
 
     yield listen

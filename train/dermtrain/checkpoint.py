@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +79,7 @@ def load(path: Path) -> Checkpoint | None:
         with np.load(path, allow_pickle=False) as archive:
             plain = json.loads(archive[_STATE].tobytes())
             names = sorted(archive.files)
-            arrays = {
+            arrays: dict[str, Any] = {
                 name: [archive[key] for key in names if key.startswith(f"{name}/")]
                 for name in _ARRAYS
             }

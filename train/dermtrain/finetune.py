@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -203,7 +204,7 @@ def _epoch(
         weight = weights[seen.truth.labels[rows]]
         weight = weight / weight.sum() / devices.workers
         y = tf.constant(seen.truth.labels[rows])
-        parts = (tf.constant(x), y, tf.constant(weight, tf.float32))
+        parts = (tf.constant(np.asarray(x)), y, tf.constant(weight, tf.float32))
         losses.append(descent.step(*(devices.place(part) for part in parts)))
         progress(stage, done, order.steps)
     total = float(tf.reduce_mean(tf.stack(losses)))  # waits for the device
@@ -258,8 +259,9 @@ def _plain(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
 
 
 def _state_of(optimizer: keras.optimizers.Optimizer) -> Sequence:
-    variables = optimizer.variables
-    return variables() if callable(variables) else variables
+    variables: Any = optimizer.variables  # a method in some versions, a list in others
+    found: Any = variables() if callable(variables) else variables
+    return found
 
 
 def _scaled(optimizer: keras.optimizers.Optimizer, loss: tf.Tensor) -> tf.Tensor:

@@ -102,6 +102,14 @@ def fit(
         warmstart.shift_to_prior(fitted.model, train)
 
 
+def finished(fitted: Fitted, size: int) -> keras.Model:
+    """The net as it will be used: of one size, in float32, on one device."""
+    keras.mixed_precision.set_global_policy("float32")
+    model = backbone.build(size, int(fitted.model.output_shape[-1]))
+    model.set_weights(fitted.model.get_weights())
+    return model
+
+
 class _Course:
     """The phases at work: what they share."""
 

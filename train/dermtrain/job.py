@@ -10,7 +10,6 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import tf_keras as keras
 
 from dermedge import __version__, atomic, quality
 from dermedge import contract as contracts
@@ -20,12 +19,12 @@ from dermedge.decide import reported_probability
 from dermedge.errors import InputError
 from dermedge.progress import Progress, silent
 from dermedge.table import Table
-from dermtrain import backbone, checkpoint, curves, devices, run, unfreezing, weights
+from dermtrain import checkpoint, curves, devices, run, unfreezing, weights
 from dermtrain import recipe as recipes
 from dermtrain.calibrate import freeze
 from dermtrain.dataset import Pixels, missing_bytes, prepare_table, targets
 from dermtrain.features import predict
-from dermtrain.fit import Fitted, Material, fit, start
+from dermtrain.fit import Material, finished, fit, start
 from dermtrain.history import History
 from dermtrain.recipe import Recipe, to_toml
 from dermtrain.split import Split, split
@@ -121,7 +120,7 @@ def train(
     )
     if not found.chief:
         return None
-    model = _finished(fitted, job.size)
+    model = finished(fitted, job.size)
     logits = predict(model, pixels.values, np.arange(len(parted.table.rows)))
     weights.save(model, job.out / run.WEIGHTS)
     terms = _contract(job, parted, labels, fitted.weights, pixels, logits, spec)
@@ -187,14 +186,6 @@ def _prepare(table: Table, spec: contracts.Input, store: Store, progress: Progre
     cache = store.entry(f"pixels-{name}")
     store.reserve(missing_bytes(table, spec, cache))
     return prepare_table(table, spec, cache, progress)
-
-
-def _finished(fitted: Fitted, size: int) -> keras.Model:
-    """The net as it will be used: of one size, in float32, on one device."""
-    keras.mixed_precision.set_global_policy("float32")
-    model = backbone.build(size, int(fitted.model.output_shape[-1]))
-    model.set_weights(fitted.model.get_weights())
-    return model
 
 
 def _labels(table: Table, positive: Sequence[str]) -> tuple[contracts.Label, ...]:

@@ -208,7 +208,8 @@ def _value(kind: Any, value: Any, where: str, key: str) -> Any:
         return tuple(_value(each, v, where, f"{key} {i}") for i, v in enumerate(value, 1))
     plain = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kind, ())
     if not isinstance(value, plain) or (isinstance(value, bool) and kind is not bool):
-        name = kind.__name__ if plain else "a table" if dataclasses.is_dataclass(kind) else "tables"
+        table = "a table" if dataclasses.is_dataclass(kind) else "tables"
+        name = getattr(kind, "__name__", "") if plain else table
         raise InputError(f"{where}: {key}: expected {name}, found {value!r}")
     return value
 
