@@ -286,7 +286,10 @@ def test_one_class_alone_still_has_what_it_can_have() -> None:
 
 def test_nothing_missed_is_not_known_for_sure() -> None:
     labels = np.arange(40) < 15
-    found = binary.measure(labels, labels * 0.9, np.arange(40), binary.Rule(0.5), 200, 0)
+    given = np.where(labels, 0.9, 0.0)
+    found = binary.measure(labels, given, np.arange(40), binary.Rule(0.5), 200, 0)
+        labels, np.where(labels, 0.9, 0.0), np.arange(40), binary.Rule(0.5), 200, 0
+    )
     sensitive = found.measures["sensitivity"].interval
     assert sensitive is not None
     assert (sensitive.value, sensitive.method) == (1.0, "Wilson")

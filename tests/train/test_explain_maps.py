@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
@@ -88,7 +90,8 @@ def _mean_gradient(above, answers: np.ndarray) -> np.ndarray:
         tape.watch(x)
         logits = above(x)
         score = logits[0, 1] - logits[0, 0]
-    return tape.gradient(score, x).numpy().mean(axis=(0, 1, 2))
+    slopes: Any = tape.gradient(score, x)
+    return slopes.numpy().mean(axis=(0, 1, 2))
 
 
 def test_filters_show_red_as_red_though_the_net_takes_blue_first(net) -> None:

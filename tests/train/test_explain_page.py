@@ -54,7 +54,7 @@ def test_every_picture_and_the_figures_are_there(written: Path) -> None:
         with Image.open(written / name) as picture:
             assert min(picture.size) >= 400
     with Image.open(written / "slices.webp") as moving:
-        assert moving.n_frames >= 18  # the photograph and seventeen cuts
+        assert getattr(moving, "n_frames", 1) >= 18  # the photograph and seventeen cuts
     assert (written / "slices.webp").stat().st_size < 2**21
 
 

@@ -78,9 +78,9 @@ def predictive_values(study: Study) -> str:
         )
         if grid[0] <= study.prevalence <= grid[-1]:
             axes.axvline(study.prevalence, color=INK, linewidth=1)
-            side = {"ha": "right"} if study.prevalence > 0.03 else {"ha": "left"}
+            side = "right" if study.prevalence > 0.03 else "left"
             text = f" {study.prevalence:.3g} "
-            axes.text(study.prevalence, 0.5, text, color=INK, va="center", **side)
+            axes.text(study.prevalence, 0.5, text, color=INK, va="center", ha=side)
         axes.set_xscale("log")
         ticks = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
         axes.set_xticks(ticks, [f"{100 * t:g} %" for t in ticks])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from dermtrain import backbone
 Map = npt.NDArray[np.float32]
 
 
-def class_maps(model: keras.Model, batch: npt.NDArray[np.floating]) -> Map:
+def class_maps(model: keras.Model, batch: npt.NDArray[Any]) -> Map:
     """Class-activation maps (Zhou et al. 2016) of one photograph, one for each class.
 
     They are the outputs of the head's 1x1 convolution, so nothing is approximated: the mean of a
@@ -75,7 +76,7 @@ def evidence_map(maps: Map, positive: Sequence[int]) -> Map:
 
 
 def grad_cam(
-    model: keras.Model, layer: str, batch: npt.NDArray[np.floating], positive: Sequence[int]
+    model: keras.Model, layer: str, batch: npt.NDArray[Any], positive: Sequence[int]
 ) -> Map:
     """Grad-CAM (Selvaraju et al. 2017) of the positives' log-odds at one layer.
 
@@ -98,7 +99,8 @@ def grad_cam(
         tape.watch(answers)
         logits = above(answers, training=False)[0]
         score = tf.reduce_logsumexp(logits[inside]) - tf.reduce_logsumexp(logits[~inside])
-    weights = tf.reduce_mean(tape.gradient(score, answers), axis=(1, 2), keepdims=True)
+    slopes: Any = tape.gradient(score, answers)
+    weights = tf.reduce_mean(slopes, axis=(1, 2), keepdims=True)
     return tf.nn.relu(tf.reduce_sum(weights * answers, axis=-1)).numpy()[0]
 
 
