@@ -288,8 +288,6 @@ def test_nothing_missed_is_not_known_for_sure() -> None:
     labels = np.arange(40) < 15
     given = np.where(labels, 0.9, 0.0)
     found = binary.measure(labels, given, np.arange(40), binary.Rule(0.5), 200, 0)
-        labels, np.where(labels, 0.9, 0.0), np.arange(40), binary.Rule(0.5), 200, 0
-    )
     sensitive = found.measures["sensitivity"].interval
     assert sensitive is not None
     assert (sensitive.value, sensitive.method) == (1.0, "Wilson")
