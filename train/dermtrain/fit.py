@@ -198,8 +198,9 @@ class _Course:
 
     def save(self, state: Checkpoint) -> None:
         """Add the net and the history to a checkpoint, and write it."""
+        # All machines read: what batch normalisation has counted is added up over them.
+        model = [v.numpy() for v in self.model.weights]
         if self.saved and self.fitted.devices.chief:
-            model = [v.numpy() for v in self.model.weights]
             checkpoint.save(
                 self.saved, replace(state, entries=tuple(self.history.entries), model=model)
             )

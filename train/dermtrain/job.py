@@ -118,9 +118,9 @@ def train(
         note=note,
         progress=progress,
     )
+    model = finished(fitted, job.size)
     if not found.chief:
         return None
-    model = finished(fitted, job.size)
     logits = predict(model, pixels.values, np.arange(len(parted.table.rows)))
     weights.save(model, job.out / run.WEIGHTS)
     terms = _contract(job, parted, labels, fitted.weights, pixels, logits, spec)
