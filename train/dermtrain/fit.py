@@ -127,7 +127,8 @@ class _Course:
         self.how, self.seed, self.history = how, seed, history
         self.saved, self.progress = saved, progress
         self.train, self.val = material.pixels.rows("train"), material.pixels.rows("val")
-        self.views = Views(material.pixels, how.augment, seed)
+        side = round(how.crop * material.pixels.values.shape[1]) or how.augment.side
+        self.views = Views(material.pixels, replace(how.augment, side=side), seed)
 
     def resume(self) -> Checkpoint | None:
         """Take over an interrupted run's weights and history, if there is a checkpoint."""

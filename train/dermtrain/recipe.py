@@ -118,6 +118,8 @@ class Recipe:
         test: Share of the photographs for the test, where the table names none.
         batch: Photographs in a step.
         weight_decay: Decoupled (AdamW).
+        crop: Side of augmented views as a share of the photograph's, cut at the same scale; 0 keeps
+            all of it. Smaller views are learnt from in less time.
         unfreeze_early: Let a phase unfreeze learnt layers before their time, with a warning in
             place of an error: to see what it costs.
         augment: How augmented views are drawn.
@@ -129,6 +131,7 @@ class Recipe:
     test: float = 0.2
     batch: int = 32
     weight_decay: float = 0.05
+    crop: float = 0.0
     unfreeze_early: bool = False
     augment: Augment = field(default_factory=Augment)
     phase: tuple[Phase, ...] = (Phase("transfer"),)
@@ -141,6 +144,7 @@ class Recipe:
             "val and test lie above 0 and leave half to train": min(self.val, self.test) > 0
             and self.val + self.test <= 0.5,
             "batch is at least 1": self.batch >= 1,
+            "crop is 0 or lies in 0.3 to 1": self.crop == 0 or 0.3 <= self.crop <= 1,
             "weight_decay lies in 0 to 1": 0 <= self.weight_decay <= 1,
             "the first phase, and no other, trains the head alone": bool(parts)
             and [part[0] for part in parts].count(len(STAGES)) == 1
