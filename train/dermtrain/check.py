@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,101 +14,23 @@ from dermedge.errors import TableError
 from dermedge.progress import Progress, silent
 from dermedge.table import SPLITS, Row, Table
 from dermtrain import duplicates
+from dermtrain.findings import (
+    KINDS,
+    NEAR,
+    SAME_FILE,
+    TORN_DUPLICATES,
+    TORN_LESION,
+    TORN_PATIENT,
+    TWO_LABELS_FILE,
+    TWO_LABELS_LESION,
+    TWO_LABELS_NEAR,
+    UNREADABLE,
+    Finding,
+    Kind,
+)
 from dermtrain.scan import Scan, scan
 
 _SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of finding.
-
-    Attributes:
-        name: In check.json.
-        title: For people.
-        why: What it does to a model or its figures.
-        error: Whether the table must not be trained on or reported from as it is.
-    """
-
-    name: str
-    title: str
-    why: str
-    error: bool
-
-
-UNREADABLE = Kind(
-    "unreadable",
-    "Unreadable photographs",
-    "They can't be prepared: kit train refuses the table.",
-    True,
-)
-TORN_PATIENT = Kind(
-    "patient_in_two_splits",
-    "Patients in two splits",
-    "The test would ask about patients that the training has seen.",
-    True,
-)
-TORN_LESION = Kind(
-    "lesion_in_two_splits",
-    "Lesions in two splits",
-    "The test would ask about lesions that the training has seen.",
-    True,
-)
-TORN_DUPLICATES = Kind(
-    "near_duplicates_in_two_splits",
-    "Near-duplicates in two splits",
-    "The test would ask about photographs that the training has seen.",
-    True,
-)
-TWO_LABELS_FILE = Kind(
-    "same_file_with_two_labels",
-    "The same file with two labels",
-    "One of the labels is wrong.",
-    True,
-)
-TWO_LABELS_NEAR = Kind(
-    "near_duplicates_with_two_labels",
-    "Near-duplicates with two labels",
-    "Either a label is wrong, or two lesions look alike: to be looked at.",
-    False,
-)
-TWO_LABELS_LESION = Kind(
-    "lesion_with_two_labels",
-    "Lesions with two labels",
-    "A lesion may change, or a label is wrong: to be looked at.",
-    False,
-)
-SAME_FILE = Kind(
-    "same_file",
-    "The same file more than once",
-    "Copies count more than once in training and in every figure.",
-    False,
-)
-NEAR = Kind(
-    "near_duplicates",
-    "Near-duplicates",
-    "Nearly the same photograph, scaled, saved or cut anew; they count more than once.",
-    False,
-)
-KINDS = (
-    *(UNREADABLE, TORN_PATIENT, TORN_LESION, TORN_DUPLICATES, TWO_LABELS_FILE),
-    *(TWO_LABELS_NEAR, TWO_LABELS_LESION, SAME_FILE, NEAR),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        kind: One of KINDS.
-        name: The patient, the lesion, the file, or what ties the photographs together.
-        rows: Numbers of the rows it is about.
-    """
-
-    kind: Kind
-    name: str
-    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +70,7 @@ def check(table: Table, progress: Progress = silent) -> Check:
     findings += _torn(rows, TORN_PATIENT, [row.patient_id for row in rows])
     lesions = [_lesion(row) for row in rows]
     findings += _torn(rows, TORN_LESION, lesions)
-    findings += _two_labels(rows, TWO_LABELS_LESION, lesions)
+    findings += _two_labels(rows, lesions)
     findings += _of_files(seen)
     findings += _of_near_duplicates(seen)
     order = {kind: place for place, kind in enumerate(KINDS)}
@@ -213,9 +135,9 @@ def _torn(rows: Sequence[Row], kind: Kind, keys: Sequence[str]) -> list[Finding]
     ]
 
 
-def _two_labels(rows: Sequence[Row], kind: Kind, keys: Sequence[str]) -> list[Finding]:
+def _two_labels(rows: Sequence[Row], keys: Sequence[str]) -> list[Finding]:
     return [
-        Finding(kind, key, tuple(numbers))
+        Finding(TWO_LABELS_LESION, key, tuple(numbers))
         for key, numbers in _groups(keys).items()
         if len(_labels(rows, numbers)) > 1
     ]
@@ -254,8 +176,3 @@ def _of_near_duplicates(seen: Scan) -> list[Finding]:
 def _apart(bits: npt.NDArray[np.int64]) -> str:
     low, high = int(bits.min()), int(bits.max())
     return f"{low if low == high else f'{low} to {high}'} of 256 bits apart"
-
-
-def counted(values: Iterable[str]) -> dict[str, int]:
-    """Value -> how often, the most frequent first."""
-    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))

@@ -72,7 +72,7 @@ def check(
     import json
 
     from dermedge import page, progress, table
-    from dermtrain import check_page
+    from dermtrain import check_page, check_words
     from dermtrain.check import check as look
     from dermtrain.check import refuse_errors
 
@@ -82,9 +82,9 @@ def check(
         checked = look(table.read(source, images), draw)
     written = check_page.write(checked, out) if out else None
     if as_json:
-        print(json.dumps(check_page.as_dict(checked), indent=2))
+        print(json.dumps(check_words.as_dict(checked), indent=2))
     else:
-        print(check_page.as_text(checked))
+        print(check_words.as_text(checked))
         if written:
             print(written)
     refuse_errors(checked)

@@ -111,7 +111,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _say(imported: Imported, target: Path) -> None:
-    from dermtrain.check import counted
+    from dermtrain.inventory import counted
 
     labels = counted(row.label for row in imported.rows)
     shown = ", ".join(f"{name} {count}" for name, count in list(labels.items())[:8])

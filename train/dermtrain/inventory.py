@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dermedge.table import Row, Table
-from dermtrain.check import counted
 from dermtrain.scan import Scan
 
 AGE = "age"
@@ -18,6 +18,11 @@ UNKNOWN = "unknown"
 _BANDS = ((0, 20), (20, 40), (40, 60), (60, 80), (80, 200))
 # An attribute with more values than this is counted by its most frequent ones.
 _VALUES = 12
+
+
+def counted(values: Iterable[str]) -> dict[str, int]:
+    """Value -> how often, the most frequent first."""
+    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
 
 
 def classes(table: Table) -> dict[str, dict[str, int]]:

@@ -72,10 +72,10 @@ def read_class_folders(folder: Path) -> Listing:
     Raises:
         TableError: It holds none.
     """
-    columns: tuple[str, ...] = (class_folders.IMAGE, class_folders.FOLDER)
+    columns = (class_folders.IMAGE, class_folders.FOLDER)
     paths = [path.relative_to(folder) for path in image.find(folder)]
     records = tuple(
-        dict(zip(columns, (path.as_posix(), path.parts[0]), strict=True))
+        dict[str, str](zip(columns, (path.as_posix(), path.parts[0]), strict=True))
         for path in paths
         if len(path.parts) > 1
     )

@@ -15,6 +15,8 @@ from dermedge.table import SPLITS, Row, Table, check_splits
 from dermtrain import duplicates
 
 _FOLDS = 20
+# If near-duplicates would move more than this share, they enter the draw instead of mending it.
+_MENDED = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,16 @@ def split(
             return Split(_complete(table), "as given by the table")
     pairs = near_pairs(table, progress)
     groups = group(table, pairs)
-    names = np.full(len(table.rows), "train", dtype="<U5")
-    for name, share in (("test", test), ("val", val)):
-        pool = np.flatnonzero(names == "train")
-        wanted = share * len(names) / len(pool)
-        names[pool[_take(table, pool, groups[pool], wanted, seed)]] = name
-    moved = _join_near_duplicates(names, groups, pairs)
+    linked = duplicates.components(int(groups.max()) + 1, groups[pairs[:, :2]])[groups]
+    names = _draw(table, groups, val, test, seed)
+    moved, how = _mend(names, linked), ""
+    if moved > _MENDED * len(names):
+        names = _draw(table, linked, val, test, seed)
+        how = " and by near-duplicates between them"
+    elif moved:
+        how = f", {moved} moved beside a near-duplicate"
     rows = tuple(replace(row, split=str(n)) for row, n in zip(table.rows, names, strict=True))
-    how = f"drawn by {_handles(table)}, stratified by class, seed {seed}"
-    if moved:
-        how += f"; then moved beside a near-duplicate: {moved}"
+    how = f"drawn by {_handles(table)}{how}, stratified by class, seed {seed}"
     return Split(_complete(replace(table, rows=rows)), how)
 
 
@@ -102,24 +104,32 @@ def group(table: Table, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.unique(keys, return_inverse=True)[1].astype(np.int64)
 
 
-def _join_near_duplicates(
-    names: npt.NDArray[np.str_], groups: npt.NDArray[np.int64], pairs: npt.NDArray[np.int64]
-) -> int:
-    """Bring groups that near-duplicates link into one split, in place; the rows that moved.
+def _draw(
+    table: Table, groups: npt.NDArray[np.int64], val: float, test: float, seed: int
+) -> npt.NDArray[np.str_]:
+    """The name of a split for each row, whole groups together."""
+    names = np.full(len(table.rows), "train", dtype="<U5")
+    for name, share in (("test", test), ("val", val)):
+        pool = np.flatnonzero(names == "train")
+        wanted = share * len(names) / len(pool)
+        names[pool[_take(table, pool, groups[pool], wanted, seed)]] = name
+    return names
+
+
+def _mend(names: npt.NDArray[np.str_], linked: npt.NDArray[np.int64]) -> int:
+    """Bring what near-duplicates link into one split, in place; the rows that moved.
 
     They move to the split that holds most of their photographs, train if two hold as many. Such
-    links between known patients or lesions are rare (mistaken or missing ids), so they mend the
-    draw rather than enter it: it stays the one that the ids alone give.
+    links between known patients or lesions are rare (mistaken or missing ids), and a few of them
+    mend the draw rather than enter it: it stays the one that the ids alone give.
     """
-    linked = duplicates.components(int(groups.max()) + 1, groups[pairs[:, :2]])[groups]
-    moved = 0
-    for one in np.unique(linked[pairs[:, 0]]):
-        rows = np.flatnonzero(linked == one)
-        counts = Counter(names[rows].tolist())
-        home = max(SPLITS, key=lambda name: counts[name])
-        moved += int((names[rows] != home).sum())
-        names[rows] = home
-    return moved
+    held = np.unique(np.column_stack([linked.astype(str), names]), axis=0)[:, 0]
+    torn = [int(one) for one, splits in Counter(held.tolist()).items() if splits > 1]
+    before = names.copy()
+    for one in torn:
+        counts = Counter(names[linked == one].tolist())
+        names[linked == one] = max(SPLITS, key=lambda name: counts[name])
+    return int((names != before).sum())
 
 
 def _key(row: Row) -> str:
