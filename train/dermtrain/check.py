@@ -91,7 +91,7 @@ def refuse_errors(checked: Check) -> None:
             more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
             parts.append(f"{kind.title.lower()}: {'; '.join(names)}{more}")
     if parts:
-        raise TableError(f"{checked.table.source}: {'. '.join(parts)}")
+        raise TableError("\n  ".join([f"{checked.table.source} must not be used as it is", *parts]))
 
 
 def describe(table: Table, finding: Finding) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dermedge.table import Row, Table
+from dermedge.table import SPLITS, Row, Table
 from dermtrain.scan import Scan
 
 AGE = "age"
@@ -27,7 +27,8 @@ def counted(values: Iterable[str]) -> dict[str, int]:
 
 def classes(table: Table) -> dict[str, dict[str, int]]:
     """Split (or `all`) -> class -> photographs."""
-    splits = [name for name in counted(row.split for row in table.rows) if name]
+    given = counted(row.split for row in table.rows if row.split)
+    splits = [*(s for s in SPLITS if s in given), *(s for s in given if s not in SPLITS)]
     found = {"all": counted(row.label for row in table.rows)}
     for split in splits:
         found[split] = counted(row.label for row in table.rows if row.split == split)
