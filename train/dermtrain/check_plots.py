@@ -29,8 +29,8 @@ def plots(checked: Check, classes: list[str]) -> list[dict[str, Any]]:
         },
         {
             "title": "Colour of the classes",
-            "caption": "Mean red against mean blue of each photograph. Separate clouds hint at "
-            "different cameras or clinics.",
+            "caption": "Mean red against mean blue, at most 400 photographs of a class. Separate "
+            "clouds hint at different cameras or clinics.",
             "svg": Markup(_scatter(checked, classes)),
         },
     ]
