@@ -8,7 +8,7 @@ BUNDLES := demo/run/bundles
 THREE := $(patsubst %,demo/pictures/images/SYN_0000%.jpg,1 2 3)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench wheels clean
+.PHONY: help demo test check lint bench figures docs wheels clean
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,15 @@ bench: $(STAMP) ## Measure speed and memory, write docs/benchmarks.md (after mak
 	$(BIN)/python -m pytest benchmarks --benchmark-only -o python_files='bench_*.py' \
 		--benchmark-json docs/benchmarks.json
 	$(BIN)/python benchmarks/make_page.py
+
+figures: $(STAMP) ## Draw the figures of docs/ from docs/data, write its pages that follow from the code
+	$(BIN)/python docs/figures/make.py
+	$(BIN)/python docs/reference.py
+
+# The variable silences an announcement of MkDocs Material's makers.
+docs: $(STAMP) ## Build the tutorial and the reference into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site: $(CURDIR)/build/site/index.html"
 
 wheels: $(STAMP) ## Build the wheels of dermkit and dermkit-edge into dist/
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .

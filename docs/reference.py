@@ -123,7 +123,9 @@ def _source(source: Any) -> str:
     beside = "".join(f"- Beside it: {other.adds}.\n" for other in source.companions)
     malignant = ", ".join(f"`{name}`" for name in sorted(source.malignant))
     named = f"Malignant: {malignant}.\n\n" if malignant else ""
-    return f"\n## {source.title} {{#{source.name}}}\n\n{named}{choices}{beside}\n{source.citation}.\n"
+    return (
+        f"\n## {source.title} {{#{source.name}}}\n\n{named}{choices}{beside}\n{source.citation}.\n"
+    )
 
 
 def _licence(source: Any) -> str:

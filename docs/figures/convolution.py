@@ -27,7 +27,7 @@ def sharing(path: Path) -> None:
         photo.imshow(grey, cmap="gray")
         limit = float(np.abs(answers).max())
         map_.imshow(answers, cmap="PuOr_r", vmin=-limit, vmax=limit)
-        # The strongest answers: bright above dark in the upper half, dark above bright in the lower.
+        # The strongest answers: bright above dark in the upper half, the reverse in the lower.
         half = SIDE // 2
         y, x = np.unravel_index(answers[:half].argmax(), answers[:half].shape)
         v, u = np.unravel_index(answers[half:].argmin(), answers[half:].shape)

@@ -11,7 +11,9 @@ from sheet import BLUE, GREY, INK, LINE, ORANGE, PINK, sheet
 
 Array = npt.NDArray[np.float64]
 PICTURE = "SYN_00147"  # the photograph of the worked example
-_NOTE = "Mean colour of 144 made-up training pictures.  kit data synth pictures --images 240 --seed 1"
+_NOTE = (
+    "Mean colour of 144 made-up training pictures.  kit data synth pictures --images 240 --seed 1"
+)
 
 
 def loss(weights: Array, inputs: Array, targets: Array) -> float:
@@ -89,7 +91,11 @@ def bowl(path: Path) -> None:
         )
         map_.set_aspect("equal")
         # Rate 8 never settles: its first steps show that, and more would only blacken the plot.
-        styles = ((8.0, 14, PINK, (0, (1, 1))), (0.1, 100, ORANGE, (0, (4, 2))), (1.0, 100, BLUE, "-"))
+        styles = (
+            (8.0, 14, PINK, (0, (1, 1))),
+            (0.1, 100, ORANGE, (0, (4, 2))),
+            (1.0, 100, BLUE, "-"),
+        )
         for rate, steps, colour, dash in styles:
             _, losses = descend(rate, steps)
             curve.plot(losses, color=colour, linestyle=dash, label=f"rate {rate:g}")

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from dermedge import atomic
 
@@ -61,7 +62,7 @@ def sheet(
         ratios: Widths of the columns; equal by default.
     """
     with rc_context({**_STYLE, "svg.hashsalt": path.stem}):
-        figure = Figure(figsize=size, layout="constrained", facecolor=PAPER)
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(wspace=0.05), facecolor=PAPER)
         grid = figure.subplots(1, columns, squeeze=False, width_ratios=ratios)
         if note:
             figure.supxlabel(note, fontsize=8.5, color=GREY, x=0.01, ha="left")

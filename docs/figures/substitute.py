@@ -25,15 +25,11 @@ def substitute(path: Path) -> None:
         gap.axvline(0, color=GREY, linewidth=0.8)
         gap.plot([change["low"], change["high"]], [0, 0], color=INK)
         gap.plot(change["value"], 0, "o", color=INK, ms=8)
-        gap.text(
-            0.5,
-            0.06,
-            "may stand in" if holds else "may not stand in",
-            ha="center",
-            transform=gap.transAxes,
-        )
         reach = 1.25 * max(margin, -change["low"], change["high"])
         gap.set(title=f"small - float, margin {margin:g}", yticks=[], xlim=(-reach, reach))
+        gap.set_xlabel("may stand in" if holds else "may not stand in", fontweight="bold")
+        for axes in (aucs, gap):
+            axes.spines["left"].set_visible(False)
         names = (("megabytes", "MB"), ("milliseconds", "ms"), ("peak_mib", "MiB"))
         for row, (key, unit) in enumerate(names):
             full, small = found["float"][key], found["small"][key]

@@ -46,10 +46,13 @@ def take_run(run: Path, name: str, command: str) -> list[Path]:
 def take_compare(report: Path, name: str, command: str) -> list[Path]:
     """Copy the figures of compare.json that the page shows."""
     found = json.loads((report / "compare.json").read_text(encoding="utf-8"))
-    head = {"data": _named(Path(found["data"]).parent.name, found["made_up"]), "command": command}
+    head = {
+        "data": _named(found["float"]["provenance"]["data"], found["made_up"]),
+        "command": command,
+    }
     values = {
         "head": head,
-        "margin": found["margin"],
+        "margin": found["gate"]["margin"],
         "auc_difference": found["auc_difference"]["interval"],
         **{which: _measured(found[which]) for which in ("float", "small")},
     }

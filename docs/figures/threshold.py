@@ -59,7 +59,9 @@ def prevalence(path: Path) -> None:
         for at in (0.01, 0.1):
             value = float(predictive_values(sensitivity, specificity, np.array([at]))[0][0])
             axes.plot(at, value, "o", color=ORANGE)
-            axes.annotate(f"{value:.0%}", (at, value), (0, 9), textcoords="offset points", ha="center")
+            axes.annotate(
+                f"{value:.0%}", (at, value), (0, 9), textcoords="offset points", ha="center"
+            )
         axes.set(
             xlabel="prevalence: share of the ill among those who come",
             xticks=(0.001, 0.01, 0.1, 0.5),

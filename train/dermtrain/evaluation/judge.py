@@ -54,13 +54,14 @@ def of_run(folder: Path) -> Judge:
     Raises:
         BundleError: Not a run, or its weights are not those that its contract names.
     """
-    with quiet():  # TensorFlow looks for CUDA aloud, when imported and when first used
+    with quiet():  # TensorFlow looks for CUDA aloud, when imported and when first asked
         import tensorflow as tf
 
-        from dermtrain import run as runs
+        tf.config.list_physical_devices()
+    from dermtrain import run as runs
 
-        run = runs.open_run(folder)
-        model = run.model()
+    run = runs.open_run(folder)
+    model = run.model()
     call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
 
     def scores(pixels: Pixels) -> npt.NDArray[np.float32]:

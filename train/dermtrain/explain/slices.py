@@ -16,7 +16,12 @@ from dermtrain.explain.sheet import INK, LINE, MARK, SOFT, Picture
 
 CHANNELS = 10  # one large, nine small
 _SIZE, _PAD, _LARGE, _GAP = (840, 566), 24, 392, 8
-_HOLD_MS, _FADE_MS, _FADES = 900, 50, 3
+_HOLD_MS, _FADE_MS, _FADES = 900, 60, 2
+_WORDS = (
+    "Cuts through the net follow, one after each block, from the pixels down to the decision.\n\n"
+    "Large: the channel whose answer varies most over this photograph. Small: the next nine.\n\n"
+    "Bright: the channel answers here. Each tile has its own scale."
+)
 
 
 def animate(photograph: RGB, found: Sequence[Stage], made_up: str = "") -> bytes:
@@ -44,8 +49,9 @@ def animate(photograph: RGB, found: Sequence[Stage], made_up: str = "") -> bytes
         append_images=frames[1:],
         duration=times,
         loop=0,
-        quality=72,
+        quality=70,
         method=4,
+        kmax=1,  # each frame whole: what a lossy frame leaves of the one before shows as blocks
     )
     return stream.getvalue()
 
@@ -61,7 +67,10 @@ def _still(photograph: RGB, stage: Stage | None, number: int, blocks: int, made_
     if made_up:
         sheet.write(drawn, (_SIZE[0] - _PAD - 200, 24), made_up, 16, MARK)
     sheet.place(drawn, (_PAD, 64), large, _LARGE)
-    if stage is not None:
+    if stage is None:
+        left = _PAD + _LARGE + 28
+        sheet.write(drawn, (left, 72), _WORDS, 19, SOFT, width=_SIZE[0] - _PAD - left)
+    else:
         _small(drawn, photograph, stage)
     _depth(drawn, stage, number, blocks)
     return drawn
@@ -85,7 +94,7 @@ def _depth(drawn: Picture, stage: Stage | None, number: int, blocks: int) -> Non
         box = (left + i * step, top, left + (i + 1) * step - 4, top + 8)
         draw.rectangle(box, fill=MARK if i < number else LINE)
     if stage is None:
-        text = f"{blocks} cuts through the net follow, from edges to the lesion as a whole"
+        text = f"{blocks} cuts, from edges to the lesion as a whole"
     else:
         depth = f"cut {number} of {blocks}: {stage.layer}"
         text = f"{depth}; {stage.total} channels, the strongest ones shown"
