@@ -12,7 +12,9 @@ from sklearn.metrics import roc_auc_score
 
 from dermedge import image, table
 from dermedge.bundle import open_bundle
+from dermedge.cli_evaluate import evaluate
 from dermedge.diagnose import Diagnostician
+from dermedge.errors import MissingError
 
 
 def kit(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -87,3 +89,18 @@ def test_a_bundle_without_data_asks_for_some(tiny_bundles) -> None:
     done = kit("evaluate", tiny_bundles[1])
     assert done.returncode == 4
     assert "kit evaluate BUNDLE DATA" in done.stderr
+
+
+def test_options_of_the_full_report_need_its_folder(labelled: Path, tiny_bundles) -> None:
+    done = kit("evaluate", tiny_bundles[1], labelled, "--bootstrap", 500, "--views", 2)
+    assert done.returncode == 4
+    assert "--bootstrap, --views: for the full report only; add --out FOLDER" in done.stderr
+
+
+def test_full_report_without_the_training_package_says_what_to_install(
+    labelled: Path, tiny_bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [])
+    with pytest.raises(MissingError, match=r"pip install 'dermkit\[train\]'"):
+        evaluate(tiny_bundles[1], labelled, out=tmp_path / "report")
+    assert list(tmp_path.iterdir()) == []

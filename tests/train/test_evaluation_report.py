@@ -211,9 +211,8 @@ def test_a_seed_gives_the_same_figures(photos: Table, terms: Contract, found: St
     assert again.robustness == found.robustness
 
 
+@pytest.mark.tensorflow
 def test_views_are_averaged_before_the_temperature(photos: Table, terms: Contract) -> None:
-    pytest.importorskip("tensorflow")
-
     def left(pixels: np.ndarray) -> np.ndarray:
         red = pixels[:, :, : pixels.shape[2] // 2, 0].mean(axis=(1, 2))
         return np.stack([np.zeros(len(red)), (red - 130) / 20], axis=1).astype(np.float32)
