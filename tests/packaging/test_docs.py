@@ -281,6 +281,22 @@ def test_the_site_asks_for_nothing_from_elsewhere(site: Path):
     assert foreign == set()
 
 
+def test_fine_tuning_too_early_is_the_last_phase_without_those_before_it():
+    from dermtrain import unfreezing
+    from dermtrain.recipe import Recipe, load
+
+    late, early = (
+        load(Recipe, str(DOCS / "figures" / f"{name}.toml"), ROOT) for name in ("late", "early")
+    )
+    assert early.phase[-1] == late.phase[-1]
+    assert [phase.epochs for phase in early.phase[:-1]] == [0]
+    same = dataclasses.replace(early, name="late", unfreeze_early=False, phase=late.phase)
+    assert same == late
+    for random in ([], ["conv5"]):
+        assert unfreezing.warning(late, random) == ""
+        assert unfreezing.warning(early, random)
+
+
 def test_every_key_of_a_recipe_is_explained():
     from dermtrain.recipe import Phase, Recipe
 
