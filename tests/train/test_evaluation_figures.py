@@ -186,6 +186,21 @@ def test_decision_curve_at_the_sets_own_prevalence_is_the_plain_one() -> None:
         assert (plain.model[inside] > np.maximum(plain.everyone[inside], 0)).all()
 
 
+def test_probabilities_move_to_another_prevalence_as_the_classes_do() -> None:
+    # Of two normal populations the posterior is known at every prevalence.
+    x = np.linspace(-2, 3, 50)
+    ratio = np.exp(x - 0.5)  # densities N(1, 1) over N(0, 1)
+
+    def posterior(share: float) -> np.ndarray:
+        return share * ratio / (share * ratio + 1 - share)
+
+    np.testing.assert_allclose(
+        benefit.moved(posterior(0.3), 0.3, 0.02), posterior(0.02), atol=1e-12
+    )
+    assert benefit.thresholds(0.02)[-1] == pytest.approx(0.06)
+    assert benefit.thresholds(0.3)[-1] == pytest.approx(0.6)
+
+
 def test_a_perfectly_calibrated_model_has_slope_1_and_the_error_that_chance_gives() -> None:
     random = np.random.default_rng(0)
     p = random.beta(1, 3, 20_000)

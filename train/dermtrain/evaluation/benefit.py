@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dermtrain.evaluation.resample import samples
 from dermtrain.evaluation.sample import Floats, Labels, Sample, weigh
 
-THRESHOLDS = np.arange(1, 61) / 100
+_STEPS, _LEAST_TOP, _TOP = 60, 0.06, 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,21 @@ def everyone(prevalence: float, thresholds: Floats) -> Floats:
     return prevalence - (1 - prevalence) * thresholds / (1 - thresholds)
 
 
+def thresholds(prevalence: float) -> Floats:
+    """Threshold probabilities worth looking at: up to three times the prevalence, rising."""
+    top = min(_TOP, max(_LEAST_TOP, 3 * prevalence))
+    return np.arange(1, _STEPS + 1) / _STEPS * top
+
+
+def moved(probabilities: Floats, own: float, prevalence: float) -> Floats:
+    """Probabilities as they are at another prevalence, by Bayes (Saerens et al. 2002), (n,).
+
+    The odds change by the same factor as those of being positive at all.
+    """
+    factor = prevalence / (1 - prevalence) * (1 - own) / own
+    return probabilities * factor / (probabilities * factor + 1 - probabilities)
+
+
 def curve(
     labels: Labels,
     probabilities: Floats,
@@ -74,18 +89,24 @@ def curve(
     resamples: int,
     seed: int,
 ) -> Curve:
-    """The decision curve with its interval; see `resample.samples` for the arguments."""
-    own = float(labels.mean()) if prevalence is None else prevalence
-    value = net_benefit(weigh(labels, probabilities), THRESHOLDS, prevalence)[0]
-    drawn = samples(labels, probabilities, group, resamples, seed)
-    blocks = [net_benefit(sample, THRESHOLDS, prevalence) for sample in drawn]
+    """The decision curve with its interval; see `resample.samples` for the arguments.
+
+    A stated prevalence moves the probabilities too: they were given for the photographs' own.
+    """
+    own = float(labels.mean())
+    held = own if prevalence is None else prevalence
+    grid = thresholds(held)
+    p = probabilities if prevalence is None else moved(probabilities, own, prevalence)
+    value = net_benefit(weigh(labels, p), grid, prevalence)[0]
+    drawn = samples(labels, p, group, resamples, seed)
+    blocks = [net_benefit(sample, grid, prevalence) for sample in drawn]
     every = np.concatenate(blocks) if blocks else value[None]
     low, high = np.percentile(every, (2.5, 97.5), axis=0)
     return Curve(
-        THRESHOLDS,
+        grid,
         value,
         np.minimum(low, value),
         np.maximum(high, value),
-        everyone(own, THRESHOLDS),
-        own,
+        everyone(held, grid),
+        held,
     )

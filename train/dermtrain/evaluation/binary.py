@@ -55,7 +55,7 @@ def _rates(sample: Sample, rule: Rule) -> tuple[Floats, Floats]:
 
 
 FORMULAS: Mapping[str, Formula] = {
-    "auc": Formula("AUC", "both", lambda s, r: ranking.auc(s)),
+    "auc": Formula("AUC (group bootstrap)", "both", lambda s, r: ranking.auc(s)),
     "pr_auc": Formula(
         "PR-AUC (average precision)", "both", lambda s, r: ranking.average_precision(s)
     ),
@@ -162,7 +162,7 @@ def measure(
         n=len(labels),
         positives=counts["positive"],
         groups=len(np.unique(group)),
-        auc_delong=Measure("AUC", delong, lacking["auc"]),
+        auc_delong=Measure("AUC (DeLong)", delong, lacking["auc"]),
         measures={
             key: one if one.interval is None or np.isfinite(one.interval.value) else _undefined(one)
             for key, one in measures.items()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dermedge import atomic, page
-from dermtrain.evaluation import binary, card, texts
+from dermtrain.evaluation import binary, card, heat, texts
 from dermtrain.evaluation.study import Study
 
 PAGE, FIGURES, CARD = "report.html", "figures.json", "card.md"
@@ -86,8 +86,9 @@ def render(found: Study) -> str:
         calibrated=texts.calibrated(found),
         subgroups=texts.subgroups(found),
         columns=texts.columns(found),
-        heat=texts.heat(found),
+        heat=heat.tables(found.robustness),
         counts=texts.counts(found),
+        minimum=binary.MINIMUM,
         plots=texts.plots(found),
         card=card.write(found),
     )

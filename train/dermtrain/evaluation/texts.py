@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from dermedge.intervals import Interval
 from dermedge.summary import Cell, interval, signed
 from dermtrain.evaluation import binary, multiclass, operating
 from dermtrain.evaluation.resample import NO_SPREAD
-from dermtrain.evaluation.robustness import TITLES, Robustness
 from dermtrain.evaluation.study import Study
 
 # The columns of the subgroups' table; all other figures of each subgroup stand in figures.json.
@@ -20,10 +18,10 @@ _COLUMNS = {
     "specificity": "Specificity",
     "specificity_at_90_sensitivity": "Specificity at 90 % sensitivity",
     "pr_auc": "PR-AUC",
-    "ppv": "PPV",
-    "npv": "NPV",
     "brier": "Brier",
     "ece": "ECE",
+    "ppv": "PPV",
+    "npv": "NPV",
 }
 _GROUPS = {
     "Ranking": (
@@ -39,16 +37,6 @@ _GROUPS = {
     ),
     "Probabilities": ("brier", "log_loss", "ece"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Heat:
-    """One figure under every corruption: a row each, a cell for each severity."""
-
-    title: str
-    clean: str
-    rows: tuple[tuple[str, tuple[tuple[str, float, bool], ...]], ...]
-    mean: str
 
 
 def cell(one: binary.Measure | Interval | None) -> Cell:
@@ -114,7 +102,7 @@ def figures(study: Study) -> list[tuple[str, list[tuple[str, Cell]]]]:
         (title, [(found[key].title, cell(found[key])) for key in keys])
         for title, keys in _GROUPS.items()
     ]
-    groups[0][1].insert(0, ("AUC, DeLong's interval", cell(study.binary.auc_delong)))
+    groups[0][1].insert(0, ("AUC (DeLong)", cell(study.binary.auc_delong)))
     return groups
 
 
@@ -141,7 +129,7 @@ def curve(study: Study) -> str:
     """For which thresholds the model is worth something, in words."""
     if study.benefit is None:
         return ""
-    stretches = [f"{100 * low:.0f} to {100 * high:.0f} %" for low, high in study.benefit.useful]
+    stretches = [f"{100 * low:.3g} to {100 * high:.3g} %" for low, high in study.benefit.useful]
     return ", ".join(stretches)
 
 
@@ -192,12 +180,6 @@ def subgroups(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def heat(study: Study) -> list[Heat]:
-    """One table of losses for each figure."""
-    found = study.robustness
-    return [_heat(found, key) for key in found.clean.figures] if found is not None else []
-
-
 def counts(study: Study) -> list[tuple[str, int]]:
     """Photographs of each class."""
     return sorted(Counter(row.label for row in study.predictions.table.rows).items())
@@ -239,7 +221,7 @@ def _cells(two: binary.Figures | None, several: multiclass.Figures | None) -> li
 
 
 def _short(one: binary.Measure) -> Cell:
-    return cell(one.interval) if one.interval else Cell("not evaluated", one.why[15:])
+    return cell(one.interval) if one.interval else Cell("not evaluated", one.why[15:].split(",")[0])
 
 
 def _value(formula: Any, one: operating.Point, prevalence: float) -> str:
@@ -249,23 +231,3 @@ def _value(formula: Any, one: operating.Point, prevalence: float) -> str:
         np.array([one.sensitivity.value]), np.array([one.specificity.value]), prevalence
     )[0]
     return f"{value:.3f}" if np.isfinite(value) else "\u2013"
-
-
-def _heat(found: Robustness, key: str) -> Heat:
-    """The loss is what got worse: less of everything, but more of a calibration error."""
-    sign = 1 if key == "ece" else -1
-    names = list(dict.fromkeys(one.name for one in found.cells))
-
-    def entry(one: Any) -> tuple[str, float, bool]:
-        loss = sign * (one.figures[key] - found.clean.figures[key])
-        change = one.auc_change if key == "auc" else None
-        sure = change is not None and (change.high < 0 or change.low > 0)
-        return f"{one.figures[key]:.3f}", min(1.0, max(0.0, loss / 0.3)), sure
-
-    rows = [
-        (name.replace("_", " "), tuple(entry(one) for one in found.cells if one.name == name))
-        for name in names
-    ]
-    return Heat(
-        TITLES[key], f"{found.clean.figures[key]:.3f}", tuple(rows), f"{found.mean(key):.3f}"
-    )
