@@ -7,6 +7,7 @@ sets. With --check nothing is written; the exit code is 1 if a page is out of da
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterator
@@ -81,7 +82,8 @@ def _section(name: str, command: Any) -> str:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option"]
     usage = " ".join([name, *(_metavar(p) for p in arguments), "[OPTIONS]"])
-    lines = [f"\n## {name} {{#{name.replace(' ', '-')}}}\n", f"`{usage}`\n", f"{story.strip()}\n"]
+    story = _options_as_code(story.strip())
+    lines = [f"\n## {name} {{#{name.replace(' ', '-')}}}\n", f"`{usage}`\n", f"{story}\n"]
     rows = [(f"`{_metavar(p)}`", p) for p in arguments]
     kinds = typing.get_type_hints(command.callback)
     rows += [(f"`{_names(p, str(kinds[p.name]))}`", p) for p in options]
@@ -138,7 +140,11 @@ def _grouped(source: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return _options_as_code(" ".join(text.split()).replace("|", "\\|").replace("<", "&lt;"))
+
+
+def _options_as_code(text: str) -> str:
+    return re.sub(r"(?<![\w`-])(--[a-z][a-z-]*)", r"`\1`", text)
 
 
 PAGES: dict[str, Callable[[], str]] = {"commands.md": commands_page, "sources.md": sources_page}

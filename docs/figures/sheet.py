@@ -61,7 +61,8 @@ def sheet(
         note: Stands below, small: where the numbers come from.
         ratios: Widths of the columns; equal by default.
     """
-    with rc_context({**_STYLE, "svg.hashsalt": path.stem}):
+    style: Any = {**_STYLE, "svg.hashsalt": path.stem}
+    with rc_context(style):
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(wspace=0.05), facecolor=PAPER)
         grid = figure.subplots(1, columns, squeeze=False, width_ratios=ratios)
         if note:

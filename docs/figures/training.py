@@ -7,6 +7,7 @@ from pathlib import Path
 
 import data
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from sheet import BLUE, GREY, ORANGE, sheet
 
 
@@ -59,7 +60,7 @@ def _phases(axes: Axes, names: list[str]) -> None:
         )
         begin = end
     axes.margins(y=0.16)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _starts(axes: Axes, names: list[str], values: list[float], colour: str) -> None:
@@ -74,4 +75,4 @@ def _starts(axes: Axes, names: list[str], values: list[float], colour: str) -> N
                 fontsize=9,
                 color=colour,
             )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
