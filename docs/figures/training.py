@@ -27,20 +27,24 @@ def first_run(path: Path) -> None:
 
 
 def too_early(path: Path) -> None:
-    """The same net unfrozen at once, and unfrozen from the head's plateau."""
+    """The same net unfrozen at once, and from the head's plateau; at 0 fine-tuning begins."""
     ways = (("late", "after the plateau", BLUE, "-"), ("early", "at once", ORANGE, (0, (4, 2))))
     runs = {name: data.read(name) for name, *_ in ways}
     with sheet(path, 2, (9.2, 3.8), runs["late"].source) as (aucs, losses):
         for name, words, colour, dash in ways:
-            run, label = runs[name], f"{words}"
+            run = runs[name]
             style = {"color": colour, "linestyle": dash, "marker": "o", "markersize": 4}
-            steps = range(len(run.rows))
-            aucs.plot(steps, run.column("val_auc"), **style, label=label)
-            losses.plot(steps, run.column("val_loss"), **style, label=label)
-            _starts(aucs, [row["phase"] for row in run.rows], run.column("val_auc"), colour)
-        aucs.set(title="AUC on validation", xlabel="step")
-        losses.set(title="Error on validation", ylabel="nats", xlabel="step")
-        losses.legend()
+            phases = [row["phase"] for row in run.rows]
+            steps = [step - phases.count("transfer") for step in range(len(phases))]
+            aucs.plot(steps, run.column("val_auc"), **style, label=words)
+            losses.plot(steps, run.column("val_loss"), **style, label=words)
+            _starts(aucs, phases, steps, run.column("val_auc"), colour)
+        aucs.set(title="AUC on validation")
+        losses.set(title="Error on validation", ylabel="nats")
+        for axes in (aucs, losses):
+            axes.axvline(0, color=GREY, linewidth=0.8)
+            axes.set_xlabel("epoch of fine-tuning (before 0: the head alone)")
+        losses.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
 
 
 def _phases(axes: Axes, names: list[str]) -> None:
@@ -63,13 +67,15 @@ def _phases(axes: Axes, names: list[str]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _starts(axes: Axes, names: list[str], values: list[float], colour: str) -> None:
+def _starts(
+    axes: Axes, names: list[str], steps: list[int], values: list[float], colour: str
+) -> None:
     """Name each phase where it begins."""
-    for step, (before, name) in enumerate(zip(["", *names], names, strict=False)):
+    for place, (before, name) in enumerate(zip(["", *names], names, strict=False)):
         if name != before:
             axes.annotate(
                 name,
-                (step, values[step]),
+                (steps[place], values[place]),
                 (4, -13),
                 textcoords="offset points",
                 fontsize=9,

@@ -32,7 +32,7 @@ TENDS = {
     "conv5": "the lesion as a whole, for the decision",
 }
 CHANNELS = 7
-_WORDS, _GAP, _THUMB = 316, 12, 92
+_WORDS, _GAP, _THUMB = 330, 12, 96
 _TOP, _CAPTION = 158, 30
 
 
@@ -61,7 +61,7 @@ def stages(photograph: RGB, name: str, found: Sequence[Stage], made_up: str = ""
             at = (left + place * (side + _GAP), top)
             sheet.place(drawn, at, glow(photograph, values), side)
             text = f"channel {channel}"
-            sheet.write(drawn, (at[0] + side / 2, top + side + 5), text, 16, SOFT, middle=True)
+            sheet.write(drawn, (at[0] + side / 2, top + side + 5), text, 18, SOFT, middle=True)
     return drawn
 
 
@@ -78,7 +78,7 @@ def _label(drawn: Picture, at: tuple[int, int], photograph: RGB, stage: Stage) -
     if stage.field >= max(photograph.shape[:2]):
         seen = "the whole picture"
     facts = f"{stage.total} channels\n{width} {TIMES} {height} places\neach sees\n{seen}"
-    sheet.write(drawn, (left + _THUMB + 16, thumb[1] - 2), facts, 17, SOFT)
+    sheet.write(drawn, (left + _THUMB + 16, thumb[1] - 2), facts, SMALL, SOFT)
 
 
 def _window(drawn: Picture, at: tuple[int, int], share: float) -> None:

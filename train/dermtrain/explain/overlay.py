@@ -30,7 +30,7 @@ def glow(photograph: RGB, values: Map) -> RGB:
     """
     low, high = np.percentile(inner(values), (25, 99.5))
     strength = np.clip((_grown(values, photograph) - low) / max(high - low, 1e-12), 0, 1)
-    return _blend(photograph, _HEAT[np.round(strength * 255).astype(int)], 0.92 * strength**0.75)
+    return _heat(photograph, strength)
 
 
 def signed(photograph: RGB, values: Map, scale: float | None = None) -> RGB:
@@ -49,8 +49,8 @@ def signed(photograph: RGB, values: Map, scale: float | None = None) -> RGB:
 
 def heat_bar(width: int, height: int) -> RGB:
     """The colours of `glow`, from nothing to most."""
-    return np.repeat(_HEAT[np.linspace(0, 255, width).astype(int)][None], height, 0).astype(
-        np.uint8
+    return _heat(
+        np.full((height, width, 3), 90, np.uint8), np.tile(np.linspace(0, 1, width), (height, 1))
     )
 
 
@@ -62,7 +62,11 @@ def signed_bar(width: int, height: int) -> RGB:
 
 def _grown(values: Map, photograph: RGB) -> Map:
     height, width = photograph.shape[:2]
-    return cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return cv2.resize(values, (width, height), interpolation=cv2.INTER_CUBIC)  # type: ignore[return-value]
+
+
+def _heat(photograph: RGB, strength: npt.NDArray) -> RGB:
+    return _blend(photograph, _HEAT[np.round(strength * 255).astype(int)], 0.92 * strength**0.75)
 
 
 def _blend(photograph: RGB, colours: npt.NDArray, opacity: npt.NDArray) -> RGB:

@@ -79,10 +79,10 @@ def draw(found: Explanation) -> dict[str, Picture]:
 
 
 def verdict(found: Explanation) -> str:
-    """`refer: malignant, probability 0.63`."""
+    """`refer: probability of malignant 0.63`."""
     judgement = found.subject.judgement
     target = target_name(found.terms, found.subject.target)
-    return f"{judgement.decision}: {target}, probability {judgement.probability:.2f}"
+    return f"{judgement.decision}: probability of {target} {judgement.probability:.2f}"
 
 
 def as_dict(found: Explanation) -> dict[str, Any]:
@@ -225,7 +225,8 @@ def _rule(found: Explanation) -> str:
     """The frozen rule, in words."""
     decision, quality = found.terms.decision, found.subject.quality
     low, high = decision.uncertain_band
-    words = f"Threshold {decision.threshold:.2f} ({decision.chosen_for}); uncertain from "
+    chosen = decision.chosen_for.replace(">=", " at least ")
+    words = f"Threshold {decision.threshold:.2f} ({chosen}); uncertain from "
     return f"{words}{low:.2f} to {high:.2f}. Quality: {quality.verdict}."
 
 

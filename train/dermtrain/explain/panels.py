@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dermedge.image import RGB
+from dermtrain.backbone import stage_of
 from dermtrain.explain import overlay, sheet
 from dermtrain.explain.maps import Map
 from dermtrain.explain.neighbours import Neighbour
@@ -63,32 +64,32 @@ def evidence(
     names = (
         "The photograph, as the net takes it",
         "Class-activation map: the exact sum",
-        f"Grad-CAM at {layer}: a finer estimate",
+        f"Grad-CAM at {stage_of(layer)}: a finer estimate",
     )
     shape = f"{for_and_against.shape[1]} {TIMES} {for_and_against.shape[0]} places, smoothed"
     finer = f"{gradient.shape[1]} {TIMES} {gradient.shape[0]} places, smoothed"
     mean = float(for_and_against.mean())
     about = (
         f"{photograph.shape[1]} {TIMES} {photograph.shape[0]} pixels",
-        f"{shape}; its mean, {mean:+.2f}, is the log-odds",
-        f"{finer}; it shows only what speaks for {target}",
+        f"{shape}; its mean, {number(mean, 2)}, is the log-odds",
+        f"{finer}; only what speaks for {target}",
     )
-    for number, (picture, name, fact) in enumerate(zip(pictures, names, about, strict=True)):
-        left = MARGIN + number * (side + _GAP)
+    for place, (picture, name, fact) in enumerate(zip(pictures, names, about, strict=True)):
+        left = MARGIN + place * (side + _GAP)
         sheet.place(drawn, (left, top), picture, side)
         sheet.write(drawn, (left, top + side + 14), name, WORDS, INK, bold=True)
-        sheet.write(drawn, (left, top + side + 46), fact, 17, SOFT)
+        sheet.write(drawn, (left, top + side + 46), sheet.shorten(fact, SMALL, side), SMALL, SOFT)
     left, bar = MARGIN + side + _GAP, top + side + 86
     sheet.place(drawn, (left, bar), overlay.signed_bar(side, 14), (side, 14))
-    against, for_ = f"{-scale:.1f}  against {target}", f"for {target}  {scale:+.1f}"
-    sheet.write(drawn, (left, bar + 22), against, 17, AGAINST)
-    at = left + side - sheet.font(17).getlength(for_)
-    sheet.write(drawn, (at, bar + 22), for_, 17, FOR)
+    against, for_ = f"{number(-scale, 1)}  against {target}", f"for {target}  {number(scale, 1)}"
+    sheet.write(drawn, (left, bar + 22), against, SMALL, AGAINST)
+    at = left + side - sheet.font(SMALL).getlength(for_)
+    sheet.write(drawn, (at, bar + 22), for_, SMALL, FOR)
     left += side + _GAP
     sheet.place(drawn, (left, bar), overlay.heat_bar(side, 14), (side, 14))
-    sheet.write(drawn, (left, bar + 22), "none", 17, SOFT)
-    at = left + side - sheet.font(17).getlength("most")
-    sheet.write(drawn, (at, bar + 22), "most", 17, SOFT)
+    sheet.write(drawn, (left, bar + 22), "none", SMALL, SOFT)
+    at = left + side - sheet.font(SMALL).getlength("most")
+    sheet.write(drawn, (at, bar + 22), "most", SMALL, SOFT)
     return drawn
 
 
@@ -110,10 +111,10 @@ def filters(pictures: npt.NDArray[np.uint8], order: Sequence[int]) -> Picture:
         "mid-grey for nothing: edges and stripes first, then spots and borders of colour."
     )
     sheet.write(drawn, (MARGIN, 90), words, SMALL, SOFT)
-    for place, number in enumerate(order):
+    for place, filter_ in enumerate(order):
         row, column = divmod(place, columns)
         at = (MARGIN + column * (side + gap), top + row * (side + gap))
-        sheet.place(drawn, at, pictures[number], side, crisp=True)
+        sheet.place(drawn, at, pictures[filter_], side, crisp=True)
     return drawn
 
 
@@ -144,7 +145,7 @@ def similar(
     sheet.write(drawn, (MARGIN, 90), f"{words} {made_up}".strip(), SMALL, SOFT)
     sheet.place(drawn, (MARGIN, top), photograph, side, frame=MARK)
     sheet.write(drawn, (MARGIN, top + side + 10), "this photograph", 20, MARK, bold=True)
-    sheet.write(drawn, (MARGIN, top + side + 38), sheet.shorten(name, 16, side), 16, SOFT)
+    sheet.write(drawn, (MARGIN, top + side + 38), sheet.shorten(name, SMALL, side), SMALL, SOFT)
     for place, (neighbour, picture) in enumerate(zip(found, pictures, strict=True)):
         row, column = divmod(place, columns - 1)
         left = MARGIN + side + 2 * gap + column * (side + gap)
@@ -154,6 +155,11 @@ def similar(
         label = sheet.shorten(neighbour.label, 20, side, True)
         sheet.write(drawn, (at[0], at[1] + side + 10), label, 20, colour, bold=True)
         file = neighbour.image.rpartition("/")[2]
-        words = sheet.shorten(f"{neighbour.distance:.3f}  {file}", 16, side)
-        sheet.write(drawn, (at[0], at[1] + side + 38), words, 16, SOFT)
+        words = sheet.shorten(f"{neighbour.distance:.3f}  {file}", SMALL, side)
+        sheet.write(drawn, (at[0], at[1] + side + 38), words, SMALL, SOFT)
     return drawn
+
+
+def number(value: float, places: int) -> str:
+    """A figure with its sign, and a minus that is one: `+0.31`, `\N{MINUS SIGN}0.31`."""
+    return f"{value:+.{places}f}".replace("-", "\N{MINUS SIGN}")
