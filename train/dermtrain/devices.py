@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-from dermedge.errors import InputError
+from dermedge.errors import InputError, KitError
 
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 _CLUSTER = "TF_CONFIG"
@@ -69,6 +72,24 @@ class Devices:
         return self.strategy.experimental_distribute_values_from_function(
             lambda context: pieces[context.replica_id_in_sync_group % mine]
         )
+
+
+@contextmanager
+def together(found: Devices, run: Path) -> Iterator[None]:
+    """Say in one line that another machine is gone; TensorFlow says it in many.
+
+    Raises:
+        KitError: It is: what the machines do together can't go on.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if found.workers == 1:
+            raise
+        raise KitError(
+            f"another machine is gone or can't be reached ({type(error).__name__}). When all are "
+            f"back, run on each of them: kit train --resume {run}"
+        ) from None
 
 
 def find(precision: str = "auto") -> Devices:

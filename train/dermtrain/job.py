@@ -107,18 +107,19 @@ def train(
     truth = _truth(parted.table, labels)
     material = Material(pixels, truth, store)
     saved = job.out / checkpoint.FILE
-    fit(
-        fitted,
-        material,
-        job.recipe,
-        job.seed,
-        history,
-        saved=saved,
-        resume=bool(job.how_split),
-        note=note,
-        progress=progress,
-    )
-    model = finished(fitted, job.size)
+    with devices.together(found, job.out):
+        fit(
+            fitted,
+            material,
+            job.recipe,
+            job.seed,
+            history,
+            saved=saved,
+            resume=bool(job.how_split),
+            note=note,
+            progress=progress,
+        )
+        model = finished(fitted, job.size)
     if not found.chief:
         return None
     logits = predict(model, pixels.values, np.arange(len(parted.table.rows)))
