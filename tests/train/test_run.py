@@ -109,12 +109,9 @@ def test_known_photographs_keep_the_runs_split_in_another_table(
     assert [row.split for row in found[20:]] == ["val", "train", "train"]
 
 
-def test_run_may_go_to_a_new_an_empty_or_an_interrupted_folder(tmp_path: Path) -> None:
+def test_run_may_go_to_a_new_or_an_empty_folder(tmp_path: Path) -> None:
     claim(tmp_path / "new")
     assert not (tmp_path / "new").exists()
-    claim(tmp_path)
-    (tmp_path / runs.RECIPE).write_text("")
-    (tmp_path / tables.RUN_TABLE).write_text("")
     claim(tmp_path)
 
 
@@ -122,6 +119,7 @@ def test_run_may_go_to_a_new_an_empty_or_an_interrupted_folder(tmp_path: Path) -
     ("occupant", "words"),
     [
         (runs.CONTRACT, "holds a finished run"),
+        (runs.JOB, "holds an interrupted run: `kit train --resume"),
         ("holiday.jpg", "is not empty and no run"),
     ],
 )
