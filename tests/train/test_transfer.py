@@ -23,12 +23,14 @@ def _pooled(classes: int) -> tuple[np.ndarray, Truth]:
     return views * np.geomspace(0.01, 100, 12) + 3, Truth(labels, tuple(range(1, classes)))
 
 
-def _solve(classes: int, patience: int = 3) -> tuple[np.ndarray, Truth, Head, Phase, History]:
+def _solve(
+    classes: int, patience: int = 3, simplest: bool = False
+) -> tuple[np.ndarray, Truth, Head, Phase, History]:
     pooled, truth = _pooled(classes)
     history = History()
     phase = history.phase("transfer", patience)
     views, watched = list(pooled[:, TRAIN]), pooled[0, VAL]
-    head = train_head(views, watched, truth.of(TRAIN), truth.of(VAL), phase)
+    head = train_head(views, watched, truth.of(TRAIN), truth.of(VAL), phase, simplest)
     return pooled, truth, head, phase, history
 
 
@@ -75,6 +77,23 @@ def test_entries_are_the_figures_of_scikit_learn(solved: tuple) -> None:
 
 def test_impatience_ends_sooner() -> None:
     assert len(_solve(2, patience=1)[-1].entries) < len(_solve(2, patience=4)[-1].entries)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_simplest_head_is_the_first_within_one_standard_error_of_the_best(classes: int) -> None:
+    pooled, truth, best, phase, history = _solve(classes)
+    *_, simplest, _, again = _solve(classes, simplest=True)
+    assert [entry.val_auc for entry in again.entries] == [e.val_auc for e in history.entries]
+    val = truth.of(VAL)
+    drawn = np.random.default_rng(0).integers(0, len(VAL), (500, len(VAL)))
+    logits = best.logits(pooled[0, VAL])
+    error = np.std([val.of(rows).auc(logits[rows]) for rows in drawn])  # by the bootstrap
+    found = val.auc(simplest.logits(pooled[0, VAL]))
+    aucs = [entry.val_auc for entry in history.entries]
+    first = aucs.index(found)
+    assert first < phase.best
+    assert aucs[phase.best] - found <= 1.2 * error
+    assert all(aucs[phase.best] - auc > 0.8 * error for auc in aucs[:first])
 
 
 def test_truth_of_some_rows_is_about_those_rows() -> None:

@@ -161,6 +161,7 @@ class _Course:
             truth.of(self.train),
             truth.of(self.val),
             self.history.phase(phase.name, phase.patience),
+            simplest=phase.keep == "simplest",
         )
         warmstart.set_head(model, head.weights, head.bias)
         self.save(Checkpoint(self.material.pixels.key, phase=1))

@@ -19,7 +19,11 @@ else:
 
 HEAD, STAGES = "head", ("conv1", "conv2", "conv3", "conv4", "conv5")
 SCHEDULES, BN_POLICIES = ("constant", "plateau", "cosine"), ("frozen", "affine", "adapt")
-SOURCES, BALANCES, KEEPS = ("cache", "pixels"), ("weights", "draw", "none"), ("best", "last")
+SOURCES, BALANCES, KEEPS = (
+    ("cache", "pixels"),
+    ("weights", "draw", "none"),
+    ("best", "last", "simplest"),
+)
 
 
 class Checked(Protocol):
@@ -60,7 +64,8 @@ class Phase:
         average: Decay of the weight average, per step; 0 keeps none. What is validated and kept is
             the average (Polyak & Juditsky 1992).
         keep: Weights with which the phase ends: those of its `best` epoch on validation, or of its
-            `last`.
+            `last`; for the head also the `simplest` that is hardly worse than the best one, see
+            `transfer.train_head`.
     """
 
     name: str = ""
@@ -98,6 +103,8 @@ class Phase:
             "epochs is at least 0": self.epochs >= 0,
             "patience and views are at least 1": min(self.patience, self.views) >= 1,
             "learning_rate lies above 0 and is at most 1": 0 < self.learning_rate <= 1,
+            "keep is best or simplest for the head, best or last for others": self.keep
+            != ("last" if self.train == HEAD else "simplest"),
             "warmup lies in 0 to epochs": 0 <= self.warmup <= max(self.epochs, 1),
             "label_smoothing lies in 0 to 0.5": 0 <= self.label_smoothing <= 0.5,
             "average lies in 0 to 0.9999": 0 <= self.average <= 0.9999,

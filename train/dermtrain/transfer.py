@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from dermedge.intervals import Z
 from dermtrain.history import Epoch, Phase
 from dermtrain.truth import Truth
 
@@ -37,10 +38,17 @@ def train_head(
     train: Truth,
     val: Truth,
     phase: Phase,
+    simplest: bool = False,
 ) -> Head:
     """Solve the head for weaker and weaker regularisation until validation no longer gains.
 
     Classes weigh the same, whatever their number. Each step is one entry of the history.
+
+    The head with the best validation AUC is the one to use as it is. What learns below a head wants
+    another: one that explains the training photographs all too well leaves the layers below
+    nothing to learn, and its large weights make their smallest change a large one. `simplest`
+    takes the most strongly regularised head whose validation AUC lies within one standard error of
+    the best (the rule of Breiman et al. 1984 for trees).
 
     Args:
         views: Pooled features of the training photographs, (train rows, channels) for each view.
@@ -48,6 +56,7 @@ def train_head(
         train: Of the training photographs.
         val: Of the validation photographs.
         phase: Records the steps and knows the plateau.
+        simplest: Which head is taken.
     """
     examples = np.concatenate(views)
     labels = np.tile(train.labels, len(views))
@@ -62,7 +71,11 @@ def train_head(
         loss, val_loss = train.loss(heads[-1].logits(views[0])), val.loss(seen)
         if phase.add(Epoch(strength, loss, val_loss, val.auc(seen))):
             break
-    return heads[phase.best]
+    if not simplest:
+        return heads[phase.best]
+    best = val.auc_interval(heads[phase.best].logits(watched))
+    least = best.value - (best.value - best.low) / Z
+    return next(head for head in heads if val.auc(head.logits(watched)) >= least)
 
 
 def _unscaled(solver: LogisticRegression, scale: StandardScaler) -> Head:
