@@ -26,7 +26,7 @@ demo: $(STAMP) ## Set up, then train, compress, compare and diagnose on made-up 
 	@echo "The report (made-up pictures): $(CURDIR)/demo/report/report.html"
 
 test: check ## Set up, then lint, format, types and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint ## Lint, format and types
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
