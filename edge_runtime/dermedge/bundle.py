@@ -7,7 +7,7 @@ import hashlib
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,7 +32,7 @@ class Bundle:
     path: Path
     sha256: str
     contract: Contract
-    model: bytes
+    model: bytes = field(repr=False)  # a traceback must not print 90 MB
     card: str
 
 
