@@ -110,11 +110,18 @@ def extract(
 
 
 def predict(
-    model: keras.Model, source: Source, rows: npt.NDArray[np.int64]
+    model: keras.Model,
+    source: Source,
+    rows: npt.NDArray[np.int64],
+    progress: Progress = silent,
 ) -> npt.NDArray[np.float32]:
     """Outputs of a model, or of its part above a boundary, for some rows, float32 (rows, ...)."""
     run = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
-    outputs = [run(tf.constant(batch)).numpy() for batch in batches(source, rows)]
+    outputs, done = [], 0
+    for batch in batches(source, rows):
+        outputs.append(run(tf.constant(batch)).numpy())
+        done += len(batch)
+        progress("scoring", done, len(rows))
     return np.concatenate(outputs).astype(np.float32, copy=False)
 
 

@@ -33,6 +33,7 @@ from dermtrain.truth import Truth
 
 Note = Callable[[str], None]
 NO_POSITIVE = ("none",)
+JUDGED = ("val", "test")  # splits whose photographs get a prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,9 @@ def train(
         model = finished(fitted, job.size)
     if not found.chief:
         return None
-    logits = predict(model, pixels.values, np.arange(len(parted.table.rows)))
+    judged = np.flatnonzero([row.split in JUDGED for row in parted.table.rows])
+    logits = np.full((len(parted.table.rows), len(labels)), np.nan, np.float32)
+    logits[judged] = predict(model, pixels.values, judged, progress)
     weights.save(model, job.out / run.WEIGHTS)
     terms = _contract(job, parted, labels, fitted.weights, pixels, logits, spec)
     _write_results(job.out, terms, parted.table, truth, logits, history)
@@ -220,10 +223,9 @@ def _contract(
 ) -> Contract:
     table, truth = parted.table, _truth(parted.table, labels)
     rows = {name: pixels.rows(name) for name in tables.SPLITS}
-    judged = ("val", "test")
     frozen = freeze(
-        {name: logits[rows[name]] for name in judged},
-        {name: truth.of(rows[name]) for name in judged},
+        {name: logits[rows[name]] for name in JUDGED},
+        {name: truth.of(rows[name]) for name in JUDGED},
         job.seed,
     )
     weights_file = job.out / run.WEIGHTS
@@ -254,7 +256,7 @@ def _write_results(
 ) -> None:
     """History, predictions and pictures; the contract last, since it says that the run is whole."""
     atomic.write_text(folder / run.HISTORY, history.to_csv())
-    text = run.predictions_csv(table, logits, terms, ("val", "test"))
+    text = run.predictions_csv(table, logits, terms, JUDGED)
     atomic.write_text(folder / run.PREDICTIONS, text)
     test = np.flatnonzero([row.split == "test" for row in table.rows])
     probability = reported_probability(logits[test], terms.calibration.temperature, truth.positive)
