@@ -221,7 +221,7 @@ def _cells(two: binary.Figures | None, several: multiclass.Figures | None) -> li
 
 
 def _short(one: binary.Measure) -> Cell:
-    return cell(one.interval) if one.interval else Cell("not evaluated", one.why[15:].split(",")[0])
+    return cell(one.interval) if one.interval else Cell("\u2013", one.why[15:].split(",")[0])
 
 
 def _value(formula: Any, one: operating.Point, prevalence: float) -> str:
