@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from dermedge import metrics, topclass
 from dermedge.decide import positive_probability, probabilities
-from dermedge.delong import auc_interval
 from dermedge.intervals import Interval
 from dermedge.macro import macro_auc, macro_auc_interval
 
@@ -52,7 +51,8 @@ class Truth:
         """`auc` with its 95 % interval by DeLong's variance."""
         if not self.positive:
             return macro_auc_interval(self.labels, probabilities(logits, 1.0))
-        return auc_interval(self.is_positive, positive_probability(logits, 1.0, self.positive))
+        score = positive_probability(logits, 1.0, self.positive)
+        return metrics.auc_interval(self.is_positive, score)
 
     def loss(self, logits: npt.NDArray[np.floating]) -> float:
         """Cross-entropy in nats for logits (rows, classes), every class weighing the same."""
