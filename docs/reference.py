@@ -72,6 +72,8 @@ def sources_page() -> str:
         f"{_HEAD}# Public data sets\n\n"
         "`kit data import` reads these as they are published, and knows each by its columns. What "
         "counts as malignant is a decision; these are the kit's, and `--malignant` names others.\n"
+        "The licence is what the set's publishers state as far as the kit's makers know it: the "
+        "set's own page decides.\n"
         "\n| data set | format | licence | groups | attributes |\n|---|---|---|---|---|\n"
         f"{rows}{sections}"
     )
