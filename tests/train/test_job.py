@@ -310,7 +310,7 @@ def test_made_up_set_is_drawn_by_the_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--recipe", "nonsense"], "no recipe 'nonsense'; shipped: default, fast, head, scratch"),
+        (["--recipe", "nonsense"], "no recipe 'nonsense'; shipped: default, head, scratch"),
         (["--weights", "absent.npz"], "absent.npz: no such weight file"),
         (["--positive", "wart"], "which classes count as positive? wart does not fit"),
     ],

@@ -56,9 +56,8 @@ def train(
 ) -> None:
     """Train the full model: transfer on a frozen base, then fine-tuning from the top.
 
-    Recipes: default (pretrained weights), fast (its first phases, without conv4), head (transfer
-    alone) and scratch (for --weights none). After an interruption, --resume goes on from the last
-    finished epoch.
+    Recipes: default (pretrained weights), head (transfer alone) and scratch (for --weights none).
+    After an interruption, --resume goes on from the last finished epoch.
 
     \b
     Example:
