@@ -19,7 +19,7 @@ from dermedge.decide import probabilities
 from dermedge.errors import InputError, TableError
 from dermedge.progress import Progress, silent
 from dermedge.table import Row
-from dermtrain import recipe, run
+from dermtrain import backbone, recipe, run, weights
 from dermtrain.history import History
 from dermtrain.job import Job, resume, train
 from dermtrain.recipe import Phase, Recipe
@@ -119,6 +119,18 @@ def test_predictions_are_of_validation_and_test_only(finished: tuple[Run, list[s
     found = {(r["image"], r["split"], r["label"]) for r in _records(folder / run.PREDICTIONS)}
     rows = tables.read_rows(folder / tables.RUN_TABLE)
     assert found == {(r.image, r.split, r.label) for r in rows if r.split in ("val", "test")}
+
+
+def test_weights_that_fill_the_whole_net_are_gone_on_with(
+    finished: tuple[Run, list[str]], job: Job
+) -> None:
+    """As those of another run do: there is nothing to warm up, and the head stands alone."""
+    source = finished[0].folder / "weights.npz"
+    found = _train(replace(job, weights=str(source)))
+    old, new = weights.read(source), weights.read(found.folder / "weights.npz")
+    kernels = [name for name in old if "kernel" in old[name]]
+    moved = {n for n in kernels if not np.array_equal(old[n]["kernel"], new[n]["kernel"])}
+    assert {backbone.stage_of(name) for name in moved} == {"head"}
 
 
 @pytest.mark.parametrize("stage", ["photographs", "features at conv4", "finetune"])
