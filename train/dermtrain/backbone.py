@@ -81,7 +81,7 @@ def below(model: keras.Model, boundary: str) -> keras.Model:
 
 def above(model: keras.Model, boundary: str, output: str = LOGITS) -> keras.Model:
     """The part of the net from the boundary to `output`; shares the weights of `model`."""
-    if boundary == output:
+    if boundary == output:  # Keras makes no model from a layer's output to itself
         same = keras.Input(model.get_layer(boundary).output_shape[1:])
         return keras.Model(same, same)
     return keras.Model(model.get_layer(boundary).output, model.get_layer(output).output)

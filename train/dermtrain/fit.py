@@ -149,8 +149,9 @@ class _Course:
         if phase.epochs and random and "conv1" not in random:  # new stages stand on learnt ones
             warmstart.open_stages(model, random)
         to_top = backbone.above(model, boundary, backbone.TOP)
-        some = np.random.default_rng(self.seed).permutation(self.train)[:_ADAPTED_ON]
-        warmstart.adapt_batch_norm(to_top, random, plain, np.sort(some))
+        if random:
+            some = np.random.default_rng(self.seed).permutation(self.train)[:_ADAPTED_ON]
+            warmstart.adapt_batch_norm(to_top, random, plain, np.sort(some))
         if not phase.epochs:
             return
         pool = keras.Model(to_top.input, keras.layers.GlobalAveragePooling2D()(to_top.output))

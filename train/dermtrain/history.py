@@ -39,12 +39,18 @@ class Entry:
 
 
 class Phase:
-    """One phase under way: knows its best step and whether the validation AUC still gains."""
+    """One phase under way: knows its best step and whether the validation AUC still gains.
+
+    Attributes:
+        aucs: Validation AUC of each step so far.
+        best: Number of the best one.
+    """
 
     def __init__(self, name: str, patience: int, history: History) -> None:
         """Begin a phase, or take it up again where the history's entries of its name end."""
         self.name, self.patience, self.best = name, patience, 0
-        self._history, self._aucs = history, []
+        self._history = history
+        self.aucs: list[float] = []
         self.waited, self._start = 0, time.monotonic()
         for entry in history.entries:
             if entry.phase == name:
@@ -53,7 +59,7 @@ class Phase:
     @property
     def steps(self) -> int:
         """Number of steps so far."""
-        return len(self._aucs)
+        return len(self.aucs)
 
     @property
     def improved(self) -> bool:
@@ -80,8 +86,8 @@ class Phase:
         self.waited = waited
 
     def _count(self, auc: float) -> None:
-        self._aucs.append(auc)
-        if self.steps == 1 or auc > self._aucs[self.best]:
+        self.aucs.append(auc)
+        if self.steps == 1 or auc > self.aucs[self.best]:
             self.best, self.waited = self.steps - 1, 0
         else:
             self.waited += 1

@@ -64,20 +64,18 @@ def train_head(
     scaled = scale.transform(examples)
     solver = LogisticRegression(class_weight="balanced", max_iter=500, warm_start=True)
     heads: list[Head] = []
-    aucs: list[float] = []
     for strength in STRENGTHS:
         solver.set_params(C=strength).fit(scaled, labels)
         heads.append(_unscaled(solver, scale))
         seen = heads[-1].logits(watched)
         loss, val_loss = train.loss(heads[-1].logits(views[0])), val.loss(seen)
-        aucs.append(val.auc(seen))
-        if phase.add(Epoch(strength, loss, val_loss, aucs[-1])):
+        if phase.add(Epoch(strength, loss, val_loss, val.auc(seen))):
             break
     if not simplest:
         return heads[phase.best]
     best = val.auc_interval(heads[phase.best].logits(watched))
     least = best.value - (best.value - best.low) / Z
-    return next(head for head, auc in zip(heads, aucs, strict=True) if auc >= least)
+    return next(head for head, auc in zip(heads, phase.aucs, strict=True) if auc >= least)
 
 
 def _unscaled(solver: LogisticRegression, scale: StandardScaler) -> Head:
