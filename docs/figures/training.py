@@ -30,7 +30,8 @@ def too_early(path: Path) -> None:
     """The same net unfrozen at once, and from the head's plateau; at 0 fine-tuning begins."""
     ways = (("late", "after the plateau", BLUE, "-"), ("early", "at once", ORANGE, (0, (4, 2))))
     runs = {name: data.read(name) for name, *_ in ways}
-    with sheet(path, 2, (9.2, 3.8), runs["late"].source) as (aucs, losses):
+    source = runs["late"].source.replace("late.toml", "{late,early}.toml")
+    with sheet(path, 2, (9.2, 3.8), source) as (aucs, losses):
         for name, words, colour, dash in ways:
             run = runs[name]
             style = {"color": colour, "linestyle": dash, "marker": "o", "markersize": 4}
@@ -76,9 +77,10 @@ def _starts(
             axes.annotate(
                 name,
                 (steps[place], values[place]),
-                (4, -13),
+                (-4 if place else 4, -16),
                 textcoords="offset points",
                 fontsize=9,
                 color=colour,
+                ha="right" if place else "left",
             )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
