@@ -46,6 +46,8 @@ __all__ = [
     "compare",
     "figures_of",
     "figures_table",
+    "measure",
+    "pair",
     "passes",
     "predict",
     "to_csv",
@@ -180,14 +182,65 @@ def compare(
         KitError: A fresh process failed: see `timing.cold_start`.
     """
     plan = plan or Plan()
-    _check_same_classes(full, small)
+    first, second = measure((full, small), table, plan, progress)
+    return pair(first, second, plan)
+
+
+def measure(
+    bundles: Sequence[Bundle], table: Table, plan: Plan, progress: Progress = silent
+) -> list[Measured]:
+    """Measure bundles on the same photographs, their timed runs taking turns.
+
+    Args:
+        bundles: One or more, with the same classes.
+        table: Labelled photographs; those of the plan's split are measured.
+        plan: What is measured.
+        progress: Told of photographs, timed runs and cold starts.
+
+    Returns:
+        One for each bundle, in their order.
+
+    Raises:
+        TableError, InputError, KitError: See `compare`.
+    """
+    for other in bundles[1:]:
+        _check_same_classes(bundles[0], other)
     part = table.part_or_all(plan.split)
-    one, two = _measure((full, small), part, plan, progress)
-    first, second = one.predictions, two.predictions
+    judges = [Diagnostician(opened, plan.threads) for opened in bundles]
+    predictions = predict_together(judges, part, progress)
+    step = -(-len(part.rows) // _TIMED)
+    paths = [part.path(row) for row in part.rows[::step]]
+    speeds = timing.latencies(judges, [image.read(path) for path in paths], plan.runs, progress)
+    starts = []
+    for done, opened in enumerate(bundles, 1):
+        starts.append(timing.cold_start(opened.path, paths[0], plan.threads))
+        progress("cold start", done, len(bundles))
+    parts = zip(bundles, predictions, speeds, starts, strict=True)
+    return [_measured(*found) for found in parts]
+
+
+def pair(full: Measured, small: Measured, plan: Plan) -> Comparison:
+    """Set the small model beside the float one.
+
+    Args:
+        full: The float model, measured.
+        small: The small model, from the same `measure`.
+        plan: With which both were measured.
+
+    Raises:
+        InputError: They were measured on different photographs.
+    """
+    first, second = full.predictions, small.predictions
+    if first.table != second.table:
+        raise InputError(
+            f"expected two models measured on the same photographs: {full.file} saw "
+            f"{len(first.table.rows)} of {first.table.source}, {small.file} "
+            f"{len(second.table.rows)} of {second.table.source}"
+        )
     return Comparison(
         setting=_setting(first, second, plan),
-        full=one,
-        small=two,
+        full=full,
+        small=small,
         difference=_difference(first, second),
         agreement=_agreement(first, second),
     )
@@ -218,22 +271,6 @@ def to_csv(rows: Sequence[dict[str, str]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
-
-
-def _measure(
-    bundles: Sequence[Bundle], table: Table, plan: Plan, progress: Progress
-) -> list[Measured]:
-    judges = [Diagnostician(opened, plan.threads) for opened in bundles]
-    predictions = predict_together(judges, table, progress)
-    step = -(-len(table.rows) // _TIMED)
-    paths = [table.path(row) for row in table.rows[::step]]
-    speeds = timing.latencies(judges, [image.read(path) for path in paths], plan.runs, progress)
-    starts = []
-    for done, opened in enumerate(bundles, 1):
-        starts.append(timing.cold_start(opened.path, paths[0], plan.threads))
-        progress("cold start", done, len(bundles))
-    parts = zip(bundles, predictions, speeds, starts, strict=True)
-    return [_measured(*part) for part in parts]
 
 
 def _difference(first: Predictions, second: Predictions) -> Difference:

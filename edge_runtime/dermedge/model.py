@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,20 @@ class Classifier:
         threads: Number of threads that the interpreter may use.
     """
 
-    def __init__(self, model: bytes, contract: Contract, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        contract: Contract,
+        threads: int | None = None,
+        runtime: str | None = None,
+    ) -> None:
         """Build the interpreter.
 
         Args:
             model: The bytes of a .tflite file with batch 1.
             contract: The contract that came with it.
             threads: Threads to use; default: all cores that this process may run on.
+            runtime: One of `runtimes()`; default: the first of them.
 
         Raises:
             BundleError: Not a model of this contract, or the runtime lacks one of its operations.
@@ -45,7 +53,7 @@ class Classifier:
         self.threads = cores() if threads is None else threads
         if self.threads < 1:
             raise KitError(f"expected at least one thread, got {self.threads}")
-        interpreter_class, self.runtime = _runtime()
+        interpreter_class, self.runtime = _runtime(runtime)
         try:
             with quiet():  # XNNPACK says hello
                 self._interpreter = interpreter_class(model_content=model, num_threads=self.threads)
@@ -99,14 +107,24 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
-def _runtime() -> tuple[Callable[..., Any], str]:
+def runtimes() -> list[str]:
+    """Distributions of the runtimes that are installed, the one that is used by default first."""
+    return [name for module, name in RUNTIMES if find_spec(module.partition(".")[0])]
+
+
+def _runtime(wanted: str | None) -> tuple[Callable[..., Any], str]:
     for module, distribution in RUNTIMES:
+        if wanted not in (None, distribution):
+            continue
         try:
             found = import_module(module)
         except ImportError:
             continue
         return found.Interpreter, f"{distribution} {metadata.version(distribution)}"
-    raise MissingError("no TFLite runtime is installed; run: pip install ai-edge-litert")
+    raise MissingError(
+        f"{wanted or 'no TFLite runtime'} is {'not ' if wanted else ''}installed; "
+        f"run: pip install {wanted or RUNTIMES[0][1]}"
+    )
 
 
 def _expect_numbers(tensor: Any) -> None:
