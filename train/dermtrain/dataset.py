@@ -35,6 +35,7 @@ from dermedge.table import Row, Table
 from dermtrain import lock, shards
 from dermtrain.parallel import mapped
 from dermtrain.shards import Shard, Shards
+from dermtrain.store import Store
 
 _SHOWN = 5
 _Photograph = tuple[npt.NDArray[np.uint8], Figures]
@@ -91,6 +92,18 @@ def prepare_table(table: Table, spec: Input, cache: Path, progress: Progress = s
     parts = [found[part.key] for part in plan]
     key = hashlib.sha256(" ".join(part.key for part in plan).encode()).hexdigest()[:16]
     return Pixels(table, Shards(parts), tuple(f for part in parts for f in part.figures), key)
+
+
+def prepared(table: Table, spec: Input, store: Store, progress: Progress = silent) -> Pixels:
+    """`prepare_table` into an entry of a store that all tables of one folder share.
+
+    Raises:
+        InputError, StorageError: See `prepare_table` and `Store`.
+    """
+    name = hashlib.sha256(f"{table.root.resolve()} {spec!r}".encode()).hexdigest()[:16]
+    cache = store.entry(f"pixels-{name}")
+    store.reserve(missing_bytes(table, spec, cache))
+    return prepare_table(table, spec, cache, progress)
 
 
 def missing_bytes(table: Table, spec: Input, cache: Path) -> int:

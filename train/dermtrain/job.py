@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from dermedge.table import Table
 from dermtrain import checkpoint, curves, devices, run, unfreezing, weights
 from dermtrain import recipe as recipes
 from dermtrain.calibrate import freeze
-from dermtrain.dataset import Pixels, missing_bytes, prepare_table, targets
+from dermtrain.dataset import Pixels, prepared, targets
 from dermtrain.features import predict
 from dermtrain.fit import Material, finished, fit, start
 from dermtrain.history import History
@@ -104,7 +103,7 @@ def train(
         history.listen(lambda _: atomic.write_text(job.out / run.HISTORY, history.to_csv()))
 
     spec = contracts.Input(job.size, job.size)
-    pixels = _prepare(parted.table, spec, store, progress)
+    pixels = prepared(parted.table, spec, store, progress)
     truth = _truth(parted.table, labels)
     material = Material(pixels, truth, store)
     saved = job.out / checkpoint.FILE
@@ -183,13 +182,6 @@ def _claim(job: Job, table: Table) -> None:
     if Path(job.weights).is_file():
         values["weights"] = str(Path(job.weights).resolve())
     atomic.write_text(job.out / run.JOB, json.dumps(values, indent=2) + "\n")
-
-
-def _prepare(table: Table, spec: contracts.Input, store: Store, progress: Progress) -> Pixels:
-    name = hashlib.sha256(f"{table.root.resolve()} {spec!r}".encode()).hexdigest()[:16]
-    cache = store.entry(f"pixels-{name}")
-    store.reserve(missing_bytes(table, spec, cache))
-    return prepare_table(table, spec, cache, progress)
 
 
 def _labels(table: Table, positive: Sequence[str]) -> tuple[contracts.Label, ...]:

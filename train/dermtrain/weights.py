@@ -64,13 +64,20 @@ def fill(model: keras.Model, source: str) -> Filled:
     return Filled(source, filled, tuple(name for name in names if name not in filled))
 
 
-def save(model: keras.Model, path: Path) -> None:
-    """Write all weights as .npz with keys `<layer>/<variable>`, whole or not at all."""
+def save(model: keras.Model, path: Path, more: Mapping[str, npt.NDArray] | None = None) -> None:
+    """Write all weights as .npz with keys `<layer>/<variable>`, whole or not at all.
+
+    Args:
+        model: Whose weights.
+        path: Where.
+        more: Further arrays to go with them, by key.
+    """
     arrays = {
         f"{layer.name}/{_short(weight.name)}": weight.numpy()
         for layer in model.layers
         for weight in layer.weights
     }
+    arrays |= more or {}
     with atomic.whole(path) as temporary:
         np.savez(temporary, **arrays)
 

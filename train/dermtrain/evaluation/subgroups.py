@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -53,10 +53,28 @@ class Attribute:
     unknown: int
 
 
-def measure(
-    rows: Sequence[Row], figures: Measuring, progress: Progress = silent
-) -> tuple[Attribute, ...]:
-    """Every figure for every value of every attribute; those of ALWAYS come first."""
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """The photographs, divided by one thing that a table states of them.
+
+    Attributes:
+        name: The column.
+        why: Why the parts are no groups; empty if they are.
+        members: Which photographs belong to each part, bool (n,), in the parts' natural order.
+        unknown: Photographs of which the table does not state it.
+    """
+
+    name: str
+    why: str
+    members: Mapping[str, npt.NDArray[np.bool_]]
+    unknown: int
+
+
+def parts(rows: Sequence[Row]) -> tuple[Parting, ...]:
+    """What a table states of its photographs, and the parts into which that divides them.
+
+    Those of ALWAYS come first, stated or not; then the diagnosis and all other attributes.
+    """
     names = sorted({name for row in rows for name in row.attributes} - {*ALWAYS, "diagnosis"})
     every = {
         name: [
@@ -64,27 +82,38 @@ def measure(
         ]
         for name in (*ALWAYS, "diagnosis", *names)
     }
-    parted = {
-        name: _bands(name, values)
-        for name, values in every.items()
-        if any(values) or name in ALWAYS
-    }
-    total = sum(len(order) for _, order in parted.values() if len(order) <= _MOST)
+    return tuple(
+        _parting(name, values) for name, values in every.items() if any(values) or name in ALWAYS
+    )
+
+
+def measure(
+    rows: Sequence[Row], figures: Measuring, progress: Progress = silent
+) -> tuple[Attribute, ...]:
+    """Every figure for every value of every attribute; those of ALWAYS come first."""
+    parted = parts(rows)
+    total = sum(len(parting.members) for parting in parted)
     done = 0
 
-    def attribute(name: str, banded: Sequence[str], order: Sequence[str]) -> Attribute:
+    def attribute(parting: Parting) -> Attribute:
         nonlocal done
-        unknown = sum(not value for value in banded)
-        why = _why(order)
         groups = []
-        for group in [] if why else order:
-            members = np.array([value == group for value in banded])
+        for group, members in parting.members.items():
             groups.append(Subgroup(group, int(members.sum()), *figures(members)))
             done += 1
             progress("subgroups", done, total)
-        return Attribute(name, why, tuple(groups), unknown)
+        return Attribute(parting.name, parting.why, tuple(groups), parting.unknown)
 
-    return tuple(attribute(name, *parts) for name, parts in parted.items())
+    return tuple(attribute(parting) for parting in parted)
+
+
+def _parting(name: str, values: Sequence[str]) -> Parting:
+    banded, order = _bands(name, values)
+    why = _why(order)
+    members = {
+        group: np.array([value == group for value in banded]) for group in ([] if why else order)
+    }
+    return Parting(name, why, members, sum(not value for value in banded))
 
 
 def _why(order: Sequence[str]) -> str:
