@@ -15,7 +15,7 @@ import pytest
 import tf_keras as keras
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dermcompress.slimnet import macs
+from dermcompress.student import macs
 from dermedge import image
 from dermedge.contract import Input
 from dermedge.prepare import prepare

@@ -1,51 +1,72 @@
-"""Quantization-aware training with TFMOT that keeps the zeros which pruning made."""
+"""Quantization-aware nets with TFMOT: int8 weights by channel, int8 activations, zeros kept."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+    default_8bit_quantize_registry as registry,
+)
 
-from dermcompress.slimnet import POOLED
+from dermcompress.student import Student
 from dermtrain import backbone
 
 # The averages stay in float: the mean of many int8 values of the class-activation map is finer than
 # one int8 value, so that the ranking does not collapse to 256 steps.
-_FLOAT = (backbone.PIXELS, POOLED, backbone.LOGITS)
+_FLOAT = (keras.layers.InputLayer, keras.layers.GlobalAveragePooling2D)
 _BATCH = 16
+_Conv = registry.Default8BitConvQuantizeConfig
 
 
-def quantize_aware(student: keras.Model, pixels: npt.NDArray[np.uint8]) -> keras.Model:
-    """Wrap a slim net for quantization-aware training: int8 weights by channel, int8 activations.
+def quantize_aware(student: Student, pixels: npt.NDArray[np.uint8]) -> keras.Model:
+    """A copy of a student that computes as int8 arithmetic would, and can learn to.
 
     TFMOT's moving averages start at -6 to 6 and move by a thousandth a step, far too slow for a
-    gentle training; so every range is set to what the student shows on these photographs.
+    gentle training; so every range is set to what the student shows on these photographs. Without
+    any training that is quantization after training.
 
     Args:
-        student: From `slimnet.build`; its zeros stay zeros (prune-preserving scheme).
-        pixels: uint8 (photographs, size, size, 3) to take the ranges from.
+        student: A folded net; its zeros stay zeros (prune-preserving scheme).
+        pixels: uint8 (photographs, side, side, 3) to take the ranges from.
 
     Returns:
-        The same outputs, [logits, pooled], computed as int8 arithmetic would.
+        The outputs of `Student.watched`.
     """
-    ranges = _ranges(student, pixels)
+    net = student.watched()
+    ranges = _ranges(net, pixels)
 
     def annotate(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if layer.name in _FLOAT:
+        if isinstance(layer, _FLOAT):
             return layer
-        return tfmot.quantization.keras.quantize_annotate_layer(layer)
+        return tfmot.quantization.keras.quantize_annotate_layer(layer, _config(layer))
 
-    annotated = keras.models.clone_model(student, clone_function=annotate)
-    annotated.set_weights(student.get_weights())
+    annotated = keras.models.clone_model(net, clone_function=annotate)
+    annotated.set_weights(net.get_weights())
     scheme = tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme()
-    model = tfmot.quantization.keras.quantize_apply(annotated, scheme)
+    with tfmot.quantization.keras.quantize_scope({_Conv.__name__: _Conv}):
+        model = tfmot.quantization.keras.quantize_apply(annotated, scheme)
     for layer in model.layers:
         _set_range(layer, ranges)
     # In inference a weight's range is the last one that training saw: one pass, no step, sets it.
     model(tf.constant(pixels[:_BATCH].astype(np.float32)), training=True)
     return model
+
+
+def _config(layer: Any) -> Any:
+    """How TFMOT is to quantize a layer, where it does not know by itself.
+
+    It refuses ReLU6 as an activation; quantizing the layer's output comes to the same.
+    """
+    if getattr(layer, "activation", None) is not tf.nn.relu6:
+        return None
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    kernel = "depthwise_kernel" if depthwise else "kernel"
+    return _Conv([kernel], [], quantize_output=True)
 
 
 def _ranges(model: keras.Model, pixels: npt.NDArray[np.uint8]) -> dict[str, tuple[float, float]]:
@@ -69,7 +90,7 @@ def _ranges(model: keras.Model, pixels: npt.NDArray[np.uint8]) -> dict[str, tupl
     return {layer.name: (float(a), float(b)) for layer, (a, b) in zip(layers, seen, strict=True)}
 
 
-def _set_range(layer: keras.layers.Layer, ranges: dict[str, tuple[float, float]]) -> None:
+def _set_range(layer: Any, ranges: dict[str, tuple[float, float]]) -> None:
     """Write a layer's range into the variables of its output quantizer, if it has one."""
     name = layer.name.removeprefix("quant_").removeprefix("prune_low_magnitude_")
     # The input takes pixels: with exactly 0 to 255 a step is one grey level, and a phone or a
@@ -77,7 +98,7 @@ def _set_range(layer: keras.layers.Layer, ranges: dict[str, tuple[float, float]]
     low, high = ranges.get(name, (0.0, 255.0))
     for weight in layer.weights:
         variable = weight.name.split("/")[-1].split(":")[0]
-        if variable.startswith("kernel"):
+        if variable.startswith(("kernel", "depthwise_kernel")):
             continue  # by channel, taken from the weights themselves
         if variable.endswith("_min"):
             weight.assign(min(low, 0.0))

@@ -1,11 +1,70 @@
-"""How far and how gently a model is compressed."""
+"""How far and how gently a model is compressed: settings, and the rungs of the ladder."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from dermedge.errors import InputError
+from dermedge.gate import Gate
 from dermtrain import recipe
+
+FULL, SLIM, RANDOM, PEER = "full", "slim", "random", "peer"
+NETS = (FULL, SLIM, RANDOM, PEER)
+FLOAT, QAT = "float32", "qat"
+EXPORTS = (FLOAT, "float16", "dynamic", "ptq", QAT)
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One rung of the ladder: what is done to the full model, as far as it goes.
+
+    Attributes:
+        name: Name of the rung.
+        net: `full`; `slim`: channels leave by the recipe's criterion; `random`: the same share
+            leaves everywhere, by chance; `peer`: a MobileNetV2 that learns from the full model.
+        distil: Epochs in which the full model teaches it.
+        sparsity: Share of the weights that become 0.
+        export: `float32`, `float16`, `dynamic`, `ptq` (int8 without training), `qat` (int8 with).
+    """
+
+    name: str = ""
+    net: str = SLIM
+    distil: int = 0
+    sparsity: float = 0.0
+    export: str = QAT
+
+    def rules(self) -> dict[str, bool]:
+        """What must hold, in words, and whether it does."""
+        return {
+            "a rung has a name of letters, digits and -": self.name.replace("-", "").isalnum(),
+            f"net is one of {', '.join(NETS)}": self.net in NETS,
+            f"export is one of {', '.join(EXPORTS)}": self.export in EXPORTS,
+            "distil is at least 0": self.distil >= 0,
+            "sparsity lies in 0 to 0.95": 0 <= self.sparsity <= 0.95,
+            "a peer learns: distil is at least 1": self.net != PEER or self.distil >= 1,
+        }
+
+    def __str__(self) -> str:
+        """What is done, in one line."""
+        start = {
+            FULL: "the full net",
+            SLIM: "channels leave, the rest reconstructed",
+            RANDOM: "channels leave by chance, the rest reconstructed",
+            PEER: "MobileNetV2, from random weights",
+        }
+        kinds = {FLOAT: "", "ptq": "int8 after training", QAT: "int8 learnt (QAT)"}
+        steps = (
+            start[self.net],
+            f"taught for {self.distil} epochs" if self.distil else "",
+            f"{self.sparsity:.0%} of the weights 0" if self.sparsity else "",
+            kinds.get(self.export, self.export),
+        )
+        return "; ".join(step for step in steps if step)
+
+
+_FLOAT_RUNG = Rung("float", FULL, export=FLOAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,42 +73,83 @@ class CompressRecipe:
 
     Attributes:
         name: Name of the recipe.
-        keep: Share of the bottleneck channels that stay.
+        ship: The rung that is built unless others are asked for.
+        work: Share of the multiply-accumulates that slimming leaves.
+        size: Side of the slim nets' input, pixels; 0: as the full model's.
+        criterion: What makes a channel matter; see `importance`.
+        rounds: In how many rounds channels leave.
         photographs: Training photographs that slimming and the int8 ranges look at.
         views: Views of each photograph that the teacher is asked about: 1, 2 (mirrored) or 4.
-        distil_epochs: Epochs after slimming.
-        sparsity: Share of the remaining weights that become 0; 0 leaves sparsifying out.
-        sparsify_epochs: Epochs in which they do.
-        quantize_epochs: Epochs of quantization-aware training.
-        learning_rate: Of Adam in all three.
+        learning_rate: Greatest of Adam while the teacher teaches.
+        peer_rate: The same for the peer, which starts from nothing.
+        sparsify: Epochs in which weights become 0.
+        quantize: Epochs of quantization-aware training.
         batch: Photographs in a step.
+        gate: What a model that is shipped may lose.
+        rung: The rungs; the full model in float32, `float`, is always the first.
     """
 
     name: str
-    keep: float = 0.5
+    ship: str = "slim-distil-qat"
+    work: float = 0.35
+    size: int = 0
+    criterion: str = "taylor"
+    rounds: int = 2
     photographs: int = 192
     views: int = 2
-    distil_epochs: int = 2
-    sparsity: float = 0.5
-    sparsify_epochs: int = 1
-    quantize_epochs: int = 1
-    learning_rate: float = 1e-5
+    learning_rate: float = 2e-5
+    peer_rate: float = 1e-3
+    sparsify: int = 1
+    quantize: int = 1
     batch: int = 16
+    gate: Gate = field(default_factory=Gate)
+    rung: tuple[Rung, ...] = (Rung("slim-distil-qat", SLIM, distil=3),)
 
     def rules(self) -> dict[str, bool]:
         """What must hold, in words, and whether it does."""
+        names = [rung.name for rung in self.rung]
+        criteria = ("taylor", "l1", "bn", "random")
         return {
-            "keep lies above 0 and is at most 1": 0 < self.keep <= 1,
+            "work lies above 0 and is at most 1": 0 < self.work <= 1,
+            "size is 0 or lies in 32 to 1024": self.size == 0 or 32 <= self.size <= 1024,
+            f"criterion is one of {', '.join(criteria)}": self.criterion in criteria,
+            "rounds, sparsify and batch are at least 1": min(self.rounds, self.sparsify, self.batch)
+            >= 1,
+            "quantize is at least 0": self.quantize >= 0,
             "photographs is at least 16": self.photographs >= 16,
             "views is 1, 2 or 4": self.views in (1, 2, 4),
-            "sparsity lies in 0 to 0.95": 0 <= self.sparsity <= 0.95,
-            "epochs are at least 0, and at least 1 to sparsify": min(
-                self.distil_epochs, self.quantize_epochs, self.sparsify_epochs - bool(self.sparsity)
+            "learning_rate and peer_rate lie above 0 and are at most 1": all(
+                0 < rate <= 1 for rate in (self.learning_rate, self.peer_rate)
+            ),
+            "no two rungs share a name, and none is called float or all": len(
+                {*names, _FLOAT_RUNG.name, ALL}
             )
-            >= 0,
-            "learning_rate is above 0": self.learning_rate > 0,
-            "batch is at least 1": self.batch >= 1,
+            == len(names) + 2,
+            "ship is one of the rungs": self.ship in names,
         }
+
+    def asked(self, names: str) -> tuple[Rung, ...]:
+        """The rungs to build, the full float model first.
+
+        Args:
+            names: Names with commas between them; `all`; or nothing for the one that is shipped.
+
+        Raises:
+            InputError: A name that is no rung's.
+        """
+        known = {rung.name: rung for rung in self.rung}
+        wanted = [name.strip() for name in (names or self.ship).split(",") if name.strip()]
+        if wanted == [ALL]:
+            wanted = list(known)
+        unknown = [name for name in wanted if name not in {*known, _FLOAT_RUNG.name}]
+        if unknown:
+            raise InputError(
+                f"no rung {', '.join(unknown)} in recipe {self.name}; it has {', '.join(known)}"
+            )
+        chosen = [rung for name, rung in known.items() if name in wanted]
+        if not chosen:
+            raise InputError("only the full model is asked for: name a rung to hold against it")
+        return (_FLOAT_RUNG, *chosen)
 
 
 def load(name: str) -> CompressRecipe:
