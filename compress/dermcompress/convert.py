@@ -65,10 +65,20 @@ def _converter(net: keras.Model, whole: bool) -> tf.lite.TFLiteConverter:
     """Batch 1 stands in the graph itself: LiteRT in a browser refuses an open batch dimension."""
 
     def run(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        scores, activations, features, *_ = net(pixels, training=False)
-        more = {"map": activations, "embedding": tf.reduce_mean(features, (1, 2))}
-        return {"scores": scores, **(more if whole else {})}
+        _, activations, features, *_ = net(pixels, training=False)
+        more = {"map": activations, "embedding": _mean(features)}
+        return {"scores": _mean(activations), **(more if whole else {})}
 
     spec = tf.TensorSpec((1, *net.input_shape[1:]), tf.float32, name=backbone.PIXELS)
     concrete = tf.function(run).get_concrete_function(spec)
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete], net)
+
+
+def _mean(maps: tf.Tensor) -> tf.Tensor:
+    """Mean over height and width, in float in every file.
+
+    The converter lets a mean of int8 values come out in their own steps: scores would collapse to
+    256 values. Of a sum, whose range it does not know, it keeps off.
+    """
+    height, width = (int(side or 0) for side in maps.shape.as_list()[1:3])
+    return tf.reduce_sum(maps, (1, 2)) * (1 / (height * width))

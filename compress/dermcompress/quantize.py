@@ -48,6 +48,9 @@ def quantize_aware(student: Student, pixels: npt.NDArray[np.uint8]) -> keras.Mod
     annotated = keras.models.clone_model(net, clone_function=annotate)
     annotated.set_weights(net.get_weights())
     scheme = tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme()
+    # TFMOT's own layer for the pixels would be called by how many there were before, also in its
+    # .tflite file: the same net has to give the same bytes.
+    keras.backend.reset_uids()
     with tfmot.quantization.keras.quantize_scope({_Conv.__name__: _Conv}):
         model = tfmot.quantization.keras.quantize_apply(annotated, scheme)
     for layer in model.layers:

@@ -85,6 +85,7 @@ def slim(
     """
     stays = {name: np.ones(len(ids), bool) for name, ids in channels(full).of.items()}
     net, unknown = full, channels(full).unknown
+    widths.check(channels(full), aim.work)  # before the minutes that a scan takes
     for number in range(1, aim.rounds + 1):
         found = channels(net)
         scales = {name: scale[stays[name]] for name, scale in (norms or {}).items()}

@@ -49,7 +49,8 @@ class Student:
         (head,) = known[backbone.LOGITS].sources
         names = (head, *known[head].sources, *self.kept)
         maps = [self.net.get_layer(name).output for name in names]
-        return keras.Model(self.net.input, [self.net.output, *maps])
+        # Without a name it would be called by how many there were before, also in its .tflite file.
+        return keras.Model(self.net.input, [self.net.output, *maps], name=self.net.name)
 
     def save(self, path: Path) -> None:
         """Write weights and kept channels as .npz, whole or not at all."""

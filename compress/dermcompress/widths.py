@@ -153,6 +153,28 @@ def reads(node: Node) -> int:
     return int(shape[-1 if isinstance(node.layer, keras.layers.Conv2DTranspose) else -2])
 
 
+def check(channels: Channels, work: float) -> None:
+    """Refuse a share of the arithmetic that is less than an eighth of all channels needs.
+
+    Raises:
+        InputError: It is.
+    """
+    spaces = channels.spaces()
+    arithmetic, sizes = Arithmetic(channels, spaces), np.array([len(s.ids) for s in spaces])
+    left = arithmetic.total(_least(sizes)) / arithmetic.total(sizes)
+    if left > work:
+        raise InputError(
+            f"a share of {work:.0%} of the arithmetic would leave layers all but empty: with "
+            f"{LEAST:.1%} of the channels everywhere {left:.0%} is left; raise `work`"
+        )
+
+
+def _least(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Widths that spaces of these sizes keep in any case."""
+    rounded = np.ceil(np.maximum(1, LEAST * sizes / MULTIPLE)) * MULTIPLE
+    return np.minimum(rounded, sizes).astype(np.int64)
+
+
 def choose(channels: Channels, damages: Sequence[Damage], work: float) -> dict[str, int]:
     """Widths for a share of the arithmetic, in multiples of 8.
 
@@ -173,7 +195,8 @@ def choose(channels: Channels, damages: Sequence[Damage], work: float) -> dict[s
     spaces = [damage.space for damage in damages]
     arithmetic = Arithmetic(channels, spaces)
     widths = np.array([len(space.ids) for space in spaces])
-    least = np.maximum(MULTIPLE, np.ceil(LEAST * widths / MULTIPLE) * MULTIPLE)
+    check(channels, work)
+    least = _least(widths)
     whole = total = arithmetic.total(widths)
     while total > work * whole:
         offers = []
@@ -184,8 +207,6 @@ def choose(channels: Channels, damages: Sequence[Damage], work: float) -> dict[s
             damage = damages[i].at(int(fewer[i])) - damages[i].at(int(widths[i]))
             # The last term breaks ties in favour of the greatest saving.
             offers.append(((damage + 1e-9) / max(total - left, 1.0), i, fewer, left))
-        if not offers:
-            raise InputError(_too_little(work, total / whole))
         _, _, widths, total = min(offers, key=lambda offer: offer[:2])
     return {space.name: int(width) for space, width in zip(spaces, widths, strict=True)}
 
@@ -195,24 +216,17 @@ def even(channels: Channels, work: float) -> dict[str, int]:
 
     The greatest such share, in multiples of 8; see `choose`.
     """
+    check(channels, work)
     spaces = channels.spaces()
     arithmetic = Arithmetic(channels, spaces)
     sizes = np.array([len(space.ids) for space in spaces])
     whole = arithmetic.total(sizes)
 
     def widths(share: float) -> npt.NDArray[np.int64]:
-        rounded = np.maximum(1, np.rint(share * sizes / MULTIPLE)) * MULTIPLE
-        return np.minimum(rounded, sizes).astype(np.int64)
+        rounded = np.rint(share * sizes / MULTIPLE) * MULTIPLE
+        return np.clip(rounded, _least(sizes), sizes).astype(np.int64)
 
-    steps = np.linspace(1, LEAST, 512)
-    fits = [share for share in steps if arithmetic.total(widths(share)) <= work * whole]
-    if not fits:
-        raise InputError(_too_little(work, arithmetic.total(widths(LEAST)) / whole))
-    return dict(zip((s.name for s in spaces), widths(fits[0]).tolist(), strict=True))
-
-
-def _too_little(work: float, left: float) -> str:
-    return (
-        f"a share of {work:.0%} of the arithmetic would leave layers all but empty: with "
-        f"{LEAST:.1%} of the channels everywhere {left:.0%} is left; raise `work`"
+    fits = (
+        share for share in np.linspace(1, 0, 512) if arithmetic.total(widths(share)) <= work * whole
     )
+    return dict(zip((s.name for s in spaces), widths(next(fits)).tolist(), strict=True))

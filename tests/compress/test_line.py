@@ -1,17 +1,25 @@
-"""`kit compress` from a run to two bundles, and what an interruption or a full disk leaves."""
+"""`kit compress` from a run to bundles, and what an interruption or a full disk leaves."""
 
 import errno
 import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from dermcompress import line, recipe, steps
+from dermcompress import line, recipe, workshop
+from dermcompress.ladder import Limits
+from dermcompress.recipe import CompressRecipe, Rung
 from dermedge import atomic, table
 from dermedge.bundle import open_bundle
+from dermedge.contract import NOTICE
 from dermedge.diagnose import Diagnostician
-from dermedge.errors import BundleError, InputError, StorageError, TableError
+from dermedge.errors import BundleError, GateError, InputError, StorageError, TableError
+from dermedge.gate import Gate
 from dermedge.predictions import figures_of, predict
 from dermtrain import job, synthetic
 from dermtrain.history import History
@@ -19,8 +27,22 @@ from dermtrain.recipe import Phase, Recipe
 from dermtrain.store import Store
 
 pytestmark = pytest.mark.tensorflow
-RECIPE = recipe.CompressRecipe(
-    "tests", keep=0.75, photographs=24, views=1, distil_epochs=1, learning_rate=1e-5
+SHIP = Rung("slim-distil-qat", recipe.SLIM, distil=1)
+RECIPE = CompressRecipe(
+    "tests",
+    work=0.6,
+    size=48,
+    rounds=1,
+    photographs=16,
+    views=1,
+    learning_rate=1e-5,
+    gate=Gate(1, 1, 1),
+    rung=(
+        Rung("float16", recipe.FULL, export="float16"),
+        SHIP,
+        Rung("slim-sparse-qat", recipe.SLIM, distil=1, sparsity=0.5),
+        Rung("slim-random-ptq", recipe.RANDOM, export="ptq"),
+    ),
 )
 
 
@@ -37,70 +59,108 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def result(run: Path) -> line.Result:
-    """The run, compressed."""
-    return line.compress(line.Job(run, run / "bundles", RECIPE), listener=lambda _: None)
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store(tmp_path_factory.mktemp("kept"), 8 * 10**9) as opened:
+        yield opened
 
 
-def test_every_step_changes_the_model_and_is_measured(result: line.Result) -> None:
-    by_name = {step.name: step for step in result.steps}
-    assert list(by_name) == ["full", "slim", "distil", "sparsify", "int8"]
-    assert by_name["slim"].macs < 0.8 * by_name["full"].macs
-    assert by_name["distil"].zeros < 0.01
-    assert by_name["sparsify"].zeros == pytest.approx(0.5, abs=0.02)
-    assert by_name["int8"].zeros == pytest.approx(0.5, abs=0.02)
-    assert by_name["full"].agreement == pytest.approx(1, abs=1e-3)
-    assert len({step.agreement for step in result.steps}) > 3
-    saved = json.loads((result.small.parent / line.STEPS).read_text(encoding="utf-8"))
-    assert [step["name"] for step in saved] == list(by_name)
+def compress(what: line.Job, store: Store) -> line.Result:
+    return line.compress(what, store, lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def result(run: Path, store: Store) -> line.Result:
+    """The run, compressed, all rungs of the ladder."""
+    return compress(line.Job(run, run / "bundles", RECIPE, rungs="all"), store)
+
+
+def test_every_rung_is_built_and_measured_beside_the_full_model(result: line.Result) -> None:
+    by_name = {rung.name: rung for rung in result.ladder.rungs}
+    assert list(by_name) == ["float", *(rung.name for rung in RECIPE.rung)]
+    full, small = by_name["float"], by_name["slim-distil-qat"]
+    # 48 pixels in place of 64, and a share of the rest.
+    assert small.macs == pytest.approx(0.6 * (48 / 64) ** 2 * full.macs, rel=0.15)
+    assert by_name["slim-sparse-qat"].zeros == pytest.approx(0.5, abs=0.02)
+    assert by_name["float16"].measured.sizes.model < 0.55 * full.measured.sizes.model
+    for rung in result.ladder.small:
+        assert rung.comparison is not None
+        assert rung.opset["ai-edge-litert 2.3.0"] == []
+    parity = by_name["float16"].comparison
+    assert parity is not None
+    assert parity.difference.interval.value == pytest.approx(0, abs=0.03)
+
+
+def test_the_fastest_rung_that_passes_is_shipped(result: line.Result, run: Path) -> None:
+    fastest = min(result.ladder.small, key=lambda rung: rung.ms)
+    assert result.shipped.name == fastest.name
+    small, own = open_bundle(run / "bundles" / line.SMALL), open_bundle(fastest.bundle)
+    assert small.sha256 == own.sha256
+    said = json.loads((run / "bundles" / "ladder.json").read_text(encoding="utf-8"))
+    assert said["best"] == fastest.name
+    page = result.page.read_text(encoding="utf-8")
+    assert "not a medical device" in page
+    assert all(rung.name in page for rung in result.ladder.rungs)
 
 
 def test_bundles_run_in_the_edge_runtime_and_tell_the_truth_about_themselves(
     result: line.Result, run: Path
 ) -> None:
-    for path in (result.full, result.small):
-        bundle = open_bundle(path)
+    for rung in result.ladder.rungs:
+        bundle = open_bundle(rung.bundle)
         predictions = predict(Diagnostician(bundle), table.read(run).part("test"))
         promised = bundle.contract.provenance.metrics["test"]["auc"]["value"]
-        assert figures_of(predictions).auc.value == pytest.approx(promised, abs=0.03)
-        assert bundle.contract.provenance.made_up
+        assert figures_of(predictions).auc.value == pytest.approx(promised, abs=0.03), rung.name
+        assert [output.name for output in bundle.contract.outputs] == ["scores", "map", "embedding"]
         assert "made-up" in bundle.card
         assert "not a medical device" in bundle.card
-    assert (
-        open_bundle(result.small).contract.calibration
-        != open_bundle(result.full).contract.calibration
-    )
-    assert result.small.stat().st_size < 0.25 * result.full.stat().st_size
+    small = open_bundle(run / "bundles" / "rungs" / "slim-distil-qat.kit").contract
+    assert small.input.height == 48
+    assert small.calibration != open_bundle(run / "bundles" / line.FLOAT).contract.calibration
+    made = small.provenance.metrics["made"]
+    assert made["representative"]["count"] == 16
+    assert len(made["representative"]["sha256"]) == 64
+    assert len(made["worst_layers"]) == 5
 
 
-def test_nothing_but_bundles_and_steps_is_left(result: line.Result) -> None:
-    left = {path.name for path in result.small.parent.iterdir()}
-    assert left == {line.FLOAT, line.SMALL, line.STEPS}
-
-
-def test_interrupted_after_slimming_it_goes_on_from_there(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_second_call_builds_nothing_anew_and_gives_the_same_bytes(
+    result: line.Result, run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    what = line.Job(run, tmp_path / "out", RECIPE)
-    seen: list[steps.Step] = []
+    for step in ("slim", "mimic", "sparsify", "quantize_aware"):
+        monkeypatch.setattr(workshop, step, lambda *_, **__: pytest.fail("done again"))
+    again = compress(line.Job(run, tmp_path / "out", RECIPE, rungs="slim-sparse-qat"), store)
+    before = next(rung for rung in result.ladder.rungs if rung.name == "slim-sparse-qat")
+    assert open_bundle(again.shipped.bundle).sha256 == open_bundle(before.bundle).sha256
 
-    def stop_after_slim(step: steps.Step) -> None:
-        seen.append(step)
-        if step.name == "slim":
-            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        line.compress(what, listener=stop_after_slim)
+def test_what_fails_the_gate_is_not_shipped_and_the_reason_is_told(
+    result: line.Result, run: Path, store: Store, tmp_path: Path
+) -> None:
+    strict = replace(RECIPE, gate=Gate(0, 0, 0))
+    what = line.Job(run, tmp_path / "out", strict)
+    with pytest.raises(GateError, match=r"slim-distil-qat.*\n?.*calibration error") as error:
+        compress(what, store)
+    assert error.value.exit_code == 3
     assert not (tmp_path / "out" / line.SMALL).exists()
-    monkeypatch.setattr(line, "slim", lambda *_: pytest.fail("slimmed again"))
-    monkeypatch.setattr(line, "mimic", lambda *_: None)
-    again = line.compress(what, listener=lambda _: None)
-    slim = next(step for step in again.steps if step.name == "slim")
-    assert slim.agreement == pytest.approx(seen[-1].agreement, abs=1e-6)
+    assert (tmp_path / "out" / "ladder.html").is_file()
+    compress(replace(what, force=True), store)
+    forced = open_bundle(tmp_path / "out" / line.SMALL)
+    assert forced.contract.notice.startswith("THIS MODEL FAILED ITS GATE")
+    assert forced.contract.notice.endswith(NOTICE)
+    assert "FAILED ITS GATE" in forced.card
+    assert result.shipped.name
+
+
+def test_limits_that_nothing_meets_name_the_nearest(
+    run: Path, store: Store, tmp_path: Path
+) -> None:
+    tight = Limits(max_mb=0.001)
+    what = line.Job(run, tmp_path / "out", RECIPE, limits=tight)
+    with pytest.raises(GateError, match=f"the nearest is {SHIP.name}: .* MB, at most 0.001"):
+        compress(what, store)
 
 
 def test_full_disk_during_export_leaves_nothing_half_written(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    result: line.Result, run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path) -> None:
         if path.suffix == ".kit":
@@ -108,36 +168,78 @@ def test_full_disk_during_export_leaves_nothing_half_written(
 
     monkeypatch.setattr(atomic, "_sync", full)
     with pytest.raises(StorageError, match="No space left"):
-        line.compress(line.Job(run, tmp_path / "out", RECIPE), listener=lambda _: None)
-    assert not list((tmp_path / "out").glob("*.kit*"))
-    assert not [path for path in (tmp_path / "out").rglob("*") if ".tmp" in path.name]
+        compress(line.Job(run, tmp_path / "out", RECIPE), store)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert result.shipped.name
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_is_refused(store: Store, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not a finished run"):
-        line.compress(line.Job(tmp_path, tmp_path / "out", RECIPE), listener=lambda _: None)
+        compress(line.Job(tmp_path, tmp_path / "out", RECIPE), store)
 
 
-def test_moved_photographs_are_named_and_can_be_given_anew(run: Path, tmp_path: Path) -> None:
+def test_an_unknown_rung_is_refused_with_those_that_there_are(
+    run: Path, store: Store, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"no rung best .*slim-distil-qat"):
+        compress(line.Job(run, tmp_path / "out", RECIPE, rungs="best"), store)
+
+
+def test_moved_photographs_are_named_and_can_be_given_anew(
+    run: Path, store: Store, tmp_path: Path
+) -> None:
     where = (run / table.RUN_IMAGES).read_text(encoding="utf-8")
     (run / table.RUN_IMAGES).write_text(str(tmp_path / "gone"), encoding="utf-8")
     try:
         with pytest.raises(TableError, match="gone"):
-            line.compress(line.Job(run, tmp_path / "out", RECIPE), listener=lambda _: None)
+            compress(line.Job(run, tmp_path / "out", RECIPE), store)
         assert table.read(run, Path(where.strip())).rows
     finally:
         (run / table.RUN_IMAGES).write_text(where, encoding="utf-8")
 
 
-def test_too_few_photographs_for_a_batch_are_refused(run: Path, tmp_path: Path) -> None:
-    greedy = recipe.CompressRecipe("greedy", batch=1000)
-    with pytest.raises(InputError, match="fewer training photographs"):
-        line.compress(line.Job(run, tmp_path / "out", greedy), listener=lambda _: None)
+def test_too_few_photographs_for_a_batch_are_refused(
+    run: Path, store: Store, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="fewer than a batch"):
+        compress(line.Job(run, tmp_path / "out", replace(RECIPE, batch=1000)), store)
 
 
-def test_shipped_recipes_are_valid_and_reach_the_net() -> None:
-    for name in ("default", "demo"):
-        found = recipe.load(name)
-        assert found.name == name
-        assert 0 < found.keep < 1
-    assert np.isfinite(recipe.load("default").learning_rate)
+def test_a_share_that_would_leave_layers_empty_is_refused(
+    run: Path, store: Store, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="all but empty"):
+        compress(line.Job(run, tmp_path / "out", replace(RECIPE, work=0.001)), store)
+
+
+@pytest.mark.slow
+def test_killed_after_each_step_it_goes_on_from_there(run: Path, tmp_path: Path) -> None:
+    own, kept = tmp_path / "own.toml", tmp_path / "kept"
+    own.write_text(
+        "work = 0.6\nsize = 48\nrounds = 1\nphotographs = 16\nviews = 1\n"
+        "[gate]\nmax_auc_drop = 1\nmax_sensitivity_drop = 1\nmax_ece = 1\n"
+        '[[rung]]\nname = "slim-distil-qat"\ndistil = 1\n'
+    )
+    command = [sys.executable, "-m", "dermedge", "compress", str(run), "--recipe", str(own)]
+    command += ["--out", str(tmp_path / "out"), "--cache", str(kept)]
+
+    def finished() -> dict[str, int]:
+        """Steps that are kept, and when they were written."""
+        found = [*kept.glob("compress-*/*.npz"), *kept.glob("compress-*/*.tflite")]
+        return {path.name: path.stat().st_mtime_ns for path in found}
+
+    before: dict[str, int] = {}
+    for steps in (1, 2, 3):  # the full model's file and the slim net; the taught net; ...
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as child:
+            while child.poll() is None and len(finished()) <= steps:
+                time.sleep(0.05)
+            child.kill()
+        after = finished()
+        assert len(after) > len(before)
+        assert before.items() <= after.items()
+        before = after
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert before.items() <= finished().items()
+    assert open_bundle(tmp_path / "out" / line.SMALL).contract.input.height == 48
+    assert not [path for path in (tmp_path / "out").rglob("*") if ".tmp" in path.name]

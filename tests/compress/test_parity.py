@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from dermcompress import convert, slimnet
+from dermcompress import convert, student
 from dermcompress.fold import fold
 from dermcompress.quantize import quantize_aware
-from dermcompress.steps import logits_of
+from dermcompress.student import Student
 from dermedge import table
 from dermedge.contract import Contract, Input
 from dermedge.decide import positive_probability
@@ -59,16 +59,27 @@ def model(
     return finished(fitted, SIZE)
 
 
+@pytest.fixture(scope="module")
+def folded(model: keras.Model) -> Student:
+    return student.of(fold(model))
+
+
+def by_keras(net: keras.Model, photographs: np.ndarray) -> np.ndarray:
+    found = net.predict(photographs.astype(np.float32), batch_size=16, verbose=0)
+    return found[0] if isinstance(found, list) else found
+
+
 def by_runtime(file: bytes, photographs: np.ndarray, terms: Contract) -> np.ndarray:
     classifier = Classifier(file, replace(terms, input=Input(SIZE, SIZE)))
     return np.stack([classifier.scores(photograph[None]) for photograph in photographs])
 
 
 def test_float_file_and_keras_agree_within_a_thousandth(
-    model: keras.Model, pixels: Pixels, terms: Contract
+    model: keras.Model, folded: Student, pixels: Pixels, terms: Contract
 ) -> None:
     judged = pixels.values[pixels.rows("test")]
-    own, expected = by_runtime(convert.to_float(model), judged, terms), logits_of(model, judged)
+    file = convert.to_float(folded.watched())
+    own, expected = by_runtime(file, judged, terms), by_keras(model, judged)
     own, expected = (positive_probability(x, 1.0, [1]) for x in (own, expected))
     assert len(own) == JUDGED
     assert np.ptp(expected) > 0.3
@@ -76,16 +87,20 @@ def test_float_file_and_keras_agree_within_a_thousandth(
 
 
 def test_int8_file_decides_as_the_quantization_aware_model(
-    model: keras.Model, pixels: Pixels, truth: Truth, terms: Contract
+    folded: Student, pixels: Pixels, truth: Truth, terms: Contract
 ) -> None:
-    learnt = pixels.values[pixels.rows("train")]
-    aware = quantize_aware(slimnet.build(SIZE, fold(model)), learnt[:64])
-    val = pixels.rows("val")
-    calibration, rule = calibrate(logits_of(aware, pixels.values[val]), truth.of(val), seed=0)
+    learnt, val = pixels.values[pixels.rows("train")], pixels.rows("val")
+    aware = quantize_aware(folded, learnt[:64])
+    calibration, rule = calibrate(by_keras(aware, pixels.values[val]), truth.of(val), seed=0)
     judged = pixels.values[pixels.rows("test")]
-    calls = [
-        positive_probability(logits, calibration.temperature, [1]) >= rule.threshold
-        for logits in (by_runtime(convert.to_int8(aware), judged, terms), logits_of(aware, judged))
-    ]
-    assert 0 < calls[0].mean() < 1
-    assert np.mean(calls[0] == calls[1]) >= 0.98
+    found, simulated = by_runtime(convert.to_int8(aware), judged, terms), by_keras(aware, judged)
+    assert len(np.unique(found[:, 1])) > 0.9 * JUDGED  # the ranking has not collapsed
+    assert np.abs(found - simulated).mean() < 0.1 * simulated[:, 1].std()
+    own, expected = (
+        positive_probability(x, calibration.temperature, [1]) for x in (found, simulated)
+    )
+    differ = (own >= rule.threshold) != (expected >= rule.threshold)
+    assert 0 < np.mean(own >= rule.threshold) < 1
+    # conv5 of this net starts at random, so that many of its scores lie next to the threshold.
+    assert np.count_nonzero(differ) <= 2
+    assert (np.abs(expected - rule.threshold)[differ] < 0.02).all()

@@ -1,0 +1,152 @@
+"""Compression recipes: what is shipped, which rungs are asked for, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dermcompress import importance, recipe
+from dermcompress.recipe import CompressRecipe, Rung
+from dermedge.errors import InputError
+from dermedge.gate import Gate
+from dermtrain import recipe as recipes
+
+LADDER = CompressRecipe(
+    "tests",
+    ship="small",
+    rung=(Rung("half", "full", export="float16"), Rung("small"), Rung("peer", "peer", distil=2)),
+)
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["default", "demo"])
+def test_shipped_recipes_ship_a_slim_int8_rung(name: str) -> None:
+    found = recipe.load(name)
+    assert found.name == name
+    (shipped,) = found.asked("")[1:]
+    assert shipped.name == found.ship
+    assert shipped.net == "slim"
+    assert shipped.export == "qat"
+    assert found.work < 1
+
+
+def test_the_default_ladder_has_every_rung_and_what_each_is_held_against() -> None:
+    rungs = recipe.load("default").asked("all")
+    assert {(rung.net, rung.export) for rung in rungs} >= {
+        *(("full", export) for export in recipe.EXPORTS),
+        *(("slim", export) for export in ("ptq", "qat")),
+        *((net, "qat") for net in ("random", "peer")),
+    }
+    assert any(rung.sparsity for rung in rungs)
+    assert recipe.load("default").gate == Gate()
+
+
+@pytest.mark.parametrize("name", ["default", "demo"])
+def test_a_recipe_survives_being_written_out(name: str, tmp_path: Path) -> None:
+    found = recipe.load(name)
+    assert replace(recipe.load(written(tmp_path, recipes.to_toml(found))), name=name) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("", ["small"]),
+        ("small", ["small"]),
+        ("peer, half", ["half", "peer"]),
+        ("float,peer,", ["peer"]),
+        ("small,small", ["small"]),
+        ("all", ["half", "small", "peer"]),
+    ],
+)
+def test_rungs_come_in_the_recipes_order_after_the_full_model(
+    asked: str, expected: list[str]
+) -> None:
+    full, *rest = LADDER.asked(asked)
+    assert full == Rung("float", "full", export="float32")
+    assert [rung.name for rung in rest] == expected
+
+
+@pytest.mark.parametrize("asked", ["huge", "small,huge", "all,small", "Small"])
+def test_a_rung_that_is_not_there_is_refused_and_those_that_are_named(asked: str) -> None:
+    with pytest.raises(InputError, match=r"no rung .*in recipe tests; it has half, small, peer"):
+        LADDER.asked(asked)
+
+
+@pytest.mark.parametrize("asked", ["float", "float, float", ","])
+def test_the_full_model_alone_is_refused(asked: str) -> None:
+    with pytest.raises(InputError, match="only the full model is asked for"):
+        LADDER.asked(asked)
+
+
+def test_criteria_are_those_that_there_are() -> None:
+    for criterion in importance.CRITERIA:
+        assert all(CompressRecipe("tests", criterion=criterion).rules().values())
+
+
+RUNG = '[[rung]]\nname = "slim-distil-qat"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("work = 0", "work lies above 0"),
+        ("work = 1.01", "at most 1"),
+        ("size = 31", "size is 0 or lies in 32 to 1024"),
+        ('criterion = "luck"', "criterion is one of taylor, l1, bn, random"),
+        ("rounds = 0", "rounds, sparsify and batch are at least 1"),
+        ("sparsify = 0", "rounds, sparsify and batch are at least 1"),
+        ("batch = 0", "rounds, sparsify and batch are at least 1"),
+        ("quantize = -1", "quantize is at least 0"),
+        ("photographs = 15", "photographs is at least 16"),
+        ("views = 3", "views is 1, 2 or 4"),
+        ("learning_rate = 0", "learning_rate and peer_rate lie above 0"),
+        ("peer_rate = 2", "learning_rate and peer_rate lie above 0"),
+        ('ship = "other"', "ship is one of the rungs"),
+        (f"{RUNG}{RUNG}", "no two rungs share a name"),
+        (f'{RUNG}[[rung]]\nname = "float"', "none is called float or all"),
+        (f'{RUNG}[[rung]]\nname = "all"', "none is called float or all"),
+        (f"{RUNG}[[rung]]\n", "a rung has a name"),
+        (f'{RUNG}[[rung]]\nname = "a/b"', "a rung has a name of letters, digits and -"),
+        (f'{RUNG}net = "tiny"', "net is one of full, slim, random, peer"),
+        (f'{RUNG}export = "int4"', "export is one of float32, float16, dynamic, ptq, qat"),
+        (f"{RUNG}distil = -1", "distil is at least 0"),
+        (f"{RUNG}sparsity = 0.96", "sparsity lies in 0 to 0.95"),
+        (f'{RUNG}net = "peer"', "a peer learns"),
+        ("[gate]\nmax_ece = 1.5", "max_ece lies in 0 to 1"),
+        ("keep = 0.5", r"unknown keys \['keep'\]"),
+        ("rounds = 1.5", "rounds: expected int, found 1.5"),
+        ("work = ", "is not TOML"),
+    ],
+)
+def test_what_a_recipe_may_not_say_is_refused_with_the_rule(
+    text: str, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        recipe.load(written(tmp_path, text))
+
+
+def test_an_unknown_recipe_is_refused_and_the_shipped_ones_named() -> None:
+    with pytest.raises(InputError, match="no recipe 'fast'; shipped: default, demo"):
+        recipe.load("fast")
+
+
+@pytest.mark.parametrize(
+    ("rung", "words"),
+    [
+        (Rung("a", "full", export="float32"), "the full net"),
+        (Rung("a", "full", export="float16"), "the full net; float16"),
+        (Rung("a", sparsity=0.5), "reconstructed; 50% of the weights 0; int8 learnt (QAT)"),
+        (
+            Rung("a", "random", export="ptq"),
+            "by chance, the rest reconstructed; int8 after training",
+        ),
+        (Rung("a", "peer", 20), "MobileNetV2, from random weights; taught for 20 epochs; int8"),
+    ],
+)
+def test_a_rung_says_what_is_done(rung: Rung, words: str) -> None:
+    assert words in str(rung)
