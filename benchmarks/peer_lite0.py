@@ -107,7 +107,7 @@ def fill(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
         norm(f"{name}_project", f"{key}._bn2")
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
+def read(path: Path) -> dict[str, Any]:
     """The tensors of a PyTorch file of the format before 1.6, without PyTorch; nothing is run."""
     with path.open("rb") as stream:
         for _ in range(3):  # magic number, version, sizes of the writer's types

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from dermcompress import card, convert, metadata
 from dermcompress.recipe import FLOAT, FULL, Rung
 from dermcompress.workshop import Built, Workshop
-from dermedge import bundle
-from dermedge.contract import NOTICE, Contract
+from dermedge import bundle, golden
+from dermedge.contract import FAILED_GATE, NOTICE, Contract
 from dermedge.model import Classifier, runtimes
 from dermtrain.calibrate import freeze
 from dermtrain.dataset import Pixels
@@ -42,15 +42,17 @@ def pack(path: Path, rung: Rung, built: Built, workshop: Workshop) -> Contract:
         terms = _calibrated(terms, rung, built, workshop, pixels)
     title = f"{rung.name}: {rung}, {rung.export}"
     model = metadata.with_metadata(built.model, terms, title)
-    return bundle.pack(path, terms, model, card.write(terms, title))
+    vectors = golden.take(Classifier(model, terms), terms).to_json()
+    return bundle.pack(path, terms, model, card.write(terms, title), vectors)
 
 
 def mark(path: Path, reasons: tuple[str, ...]) -> None:
     """Write a bundle that failed the gate anew, so that it says so wherever it is used."""
     found = bundle.open_bundle(path)
-    said = f"THIS MODEL FAILED ITS GATE: {'; '.join(reasons)}. {NOTICE}"
+    said = f"{FAILED_GATE}: {'; '.join(reasons)}. {NOTICE}"
     terms = dataclasses.replace(found.contract, notice=said)
-    bundle.pack(path, terms, found.model, f"**{said}**\n\n{found.card}")
+    card_too = f"**{said}**\n\n{found.card}"
+    bundle.pack(path, terms, found.model, card_too, found.golden)
 
 
 def _calibrated(

@@ -7,25 +7,32 @@ from pathlib import Path
 
 import numpy as np
 
+from dermedge import basis
 from dermedge.contract import Contract
 from dermedge.decide import top
 from dermedge.diagnose import Diagnosis
 from dermedge.errors import ImageError
+from dermedge.trust import NOT_CHECKED, UNSIGNED
 
 
-def as_text(path: Path, found: Diagnosis | ImageError, terms: Contract) -> str:
-    """One line for a person."""
+def as_text(
+    path: Path, found: Diagnosis | ImageError, terms: Contract, signature: str = NOT_CHECKED
+) -> str:
+    """One line for a person; `signature` is the bundle's."""
     if isinstance(found, ImageError):
         return f"{'error':<14}        {found}"
     rule = terms.decision
+    unsigned = "; UNSIGNED MODEL" if signature == UNSIGNED else ""
     return (
         f"{found.decision:<14} {found.probability:6.3f}  "
         f"({_leading(found, terms)}threshold {rule.threshold:.3f} for {rule.chosen_for}; "
-        f"quality: {found.quality.verdict}; {found.latency_ms:.0f} ms)  {path}"
+        f"quality: {found.quality.verdict}; {found.latency_ms:.0f} ms{unsigned})  {path}"
     )
 
 
-def as_json(path: Path, found: Diagnosis | ImageError, terms: Contract) -> str:
+def as_json(
+    path: Path, found: Diagnosis | ImageError, terms: Contract, signature: str = NOT_CHECKED
+) -> str:
     """One JSON object; one with `error` and no judgement for a file that can't be judged."""
     if isinstance(found, ImageError):
         return json.dumps({"image": str(path), "error": str(found)})
@@ -37,11 +44,10 @@ def as_json(path: Path, found: Diagnosis | ImageError, terms: Contract) -> str:
             "image": str(path),
             "probability": round(found.probability, 6),
             "decision": found.decision,
-            "threshold": terms.decision.threshold,
-            "chosen_for": terms.decision.chosen_for,
             "quality": found.quality.verdict,
             "probabilities": dict(zip(names, each, strict=True)),
             "latency_ms": round(found.latency_ms, 3),
+            **basis.of(terms, signature),
             **line,
         }
     )

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from dermedge.errors import StorageError
 
@@ -44,6 +45,18 @@ def whole(target: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # most often it has been moved; never hide the error above
             temporary.unlink()
+
+
+@contextmanager
+def private(target: Path) -> Iterator[BinaryIO]:
+    """Yield a stream into `target`, which only its owner may read; whole or not at all.
+
+    Raises:
+        StorageError: The disk is full, or the folder can't be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with whole(target) as temporary, os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
+        yield stream
 
 
 def write_bytes(target: Path, data: bytes) -> None:

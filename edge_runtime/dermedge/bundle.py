@@ -1,126 +1,156 @@
-"""Model, contract, card and checksums in one file: pack and open."""
+"""Model, contract, card, golden vectors and checksums in one file: pack, sign, open.
+
+The seal (`dermedge.seal`) is checked before any of the file is read as a zip (`dermedge.archive`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import struct
-import zipfile
-import zlib
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from dermedge import atomic, contract
+from dermedge import archive, atomic, contract, seal
+from dermedge.archive import CARD, CONTRACT, GOLDEN, MODEL
 from dermedge.contract import Contract
 from dermedge.errors import BundleError
-
-CONTRACT, MODEL, CARD, SUMS = "contract.json", "model.tflite", "MODEL_CARD.md", "SHA256SUMS"
-_LIMITS = {CONTRACT: 1 << 20, MODEL: 1 << 30, CARD: 1 << 20, SUMS: 1 << 16}
-# What zipfile is known to raise on altered bytes, beside BadZipFile.
-_NOT_WHOLE = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
-    *(RuntimeError, ValueError, OverflowError, IndexError),
-)
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same inputs give the same bytes
+from dermedge.keys import PrivateKey
+from dermedge.seal import Manifest
+from dermedge.trust import ANYONE, NOT_CHECKED, Origin, Trust
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """One verified bundle, in memory. `sha256` is that of the bundle file."""
+    """One verified bundle, in memory.
+
+    Attributes:
+        path: The file it was read from.
+        sha256: Of the bundle file.
+        contract: What the model expects and promises.
+        model: The bytes of a .tflite file.
+        card: The model card, Markdown.
+        golden: The text that `dermedge.golden.parse` reads; empty if it came without.
+        signature: Whose it is, as in `dermedge.trust.Origin`.
+        version: The signed one; 0 unless a pinned key signed.
+    """
 
     path: Path
     sha256: str
     contract: Contract
     model: bytes = field(repr=False)  # a traceback must not print 90 MB
     card: str
+    golden: str = field(default="", repr=False)
+    signature: str = NOT_CHECKED
+    version: int = 0
 
 
-def pack(path: Path, terms: Contract, model: bytes, card: str) -> Contract:
+def pack(path: Path, terms: Contract, model: bytes, card: str, golden: str = "") -> Contract:
     """Write a bundle, whole or not at all.
+
+    Args:
+        path: The bundle's file.
+        terms: Its contract; the `model` section is filled in here.
+        model: The bytes of a .tflite file.
+        card: The model card, Markdown.
+        golden: What a device checks itself with: `Golden.to_json()` of `dermedge.golden`.
 
     Returns:
         The contract as packed: its `model` section describes `model`.
     """
-    digest = hashlib.sha256(model).hexdigest()
+    digest = archive.sha256(model)
     terms = dataclasses.replace(terms, model=contract.Model(MODEL, digest, "tflite"))
     files = {CONTRACT: terms.to_json().encode(), MODEL: model, CARD: card.encode()}
-    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
-    with atomic.whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, data in {**files, SUMS: sums.encode()}.items():
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, data)
+    if golden:
+        files[GOLDEN] = golden.encode()
+    with atomic.whole(path) as temporary:
+        archive.write(temporary, files)
     return terms
 
 
-def open_bundle(path: Path) -> Bundle:
-    """Read and verify a bundle: names, sizes, checksums, contract.
+def open_bundle(path: Path, trust: Trust = ANYONE) -> Bundle:
+    """Read and verify a bundle: origin, names, sizes, checksums, contract; in this order.
+
+    Args:
+        path: The bundle's file.
+        trust: Whose signature is asked for.
 
     Raises:
-        BundleError: Absent, cut off, altered, of an unknown format, or with entries that do not
-            belong there.
+        BundleError: Absent, cut off, altered, not signed by whom `trust` names, of an unknown
+            format, or with entries that do not belong there.
+        MissingError: A signature has to be checked and the extra `sign` is not installed.
     """
     if not path.is_file():
         raise BundleError(f"{path} is not a bundle file; `kit compress RUN` makes small.kit")
     try:
+        # Opened once: what is checked is what is read, also if another file takes its name.
         with path.open("rb") as stream:
-            digest = _digest(stream)
-        with zipfile.ZipFile(path) as archive:
-            files = _read(archive, path)
-    except _NOT_WHOLE as error:
+            digest, origin, files = _read(stream, path, trust)
+    except archive.NOT_WHOLE as error:
         raise BundleError(f"{path} is not a whole bundle ({error}); copy it again") from error
-    _verify(files, path)
-    terms = contract.parse(_text(files[CONTRACT], path), f"{path}: {CONTRACT}")
+    terms = contract.parse(archive.text(files[CONTRACT], path), f"{path}: {CONTRACT}")
     if terms.model.kind != "tflite" or terms.model.file != MODEL:
         raise BundleError(f"{path}: expected the contract of {MODEL}, found {terms.model}")
-    if hashlib.sha256(files[MODEL]).hexdigest() != terms.model.sha256:
+    if archive.sha256(files[MODEL]) != terms.model.sha256:
         raise BundleError(f"{path}: {MODEL} is not the model that the contract names")
-    return Bundle(path, digest, terms, files[MODEL], _text(files[CARD], path))
+    return Bundle(
+        path=path,
+        sha256=digest,
+        contract=terms,
+        model=files[MODEL],
+        card=archive.text(files[CARD], path),
+        golden=archive.text(files.get(GOLDEN, b""), path),
+        signature=origin.signature,
+        version=origin.manifest.version if origin.manifest else 0,
+    )
+
+
+def sign(path: Path, out: Path, key: PrivateKey, version: int) -> Manifest:
+    """Seal a bundle, whole or not at all; a seal that it bears already is replaced.
+
+    Args:
+        path: The bundle; read and verified first.
+        out: The sealed one; may be `path`.
+        key: The signer's.
+        version: 1 to `seal.MAX_VERSION`; rises with every release.
+
+    Returns:
+        What was signed.
+
+    Raises:
+        BundleError: `path` is not a whole bundle, or changed while it was read.
+        StorageError: `out` can't be written.
+    """
+    found, data = open_bundle(path), path.read_bytes()
+    if archive.sha256(data) != found.sha256:
+        raise BundleError(f"{path} changed while it was read; try again")
+    files = archive.read(io.BytesIO(data), path)
+    manifest, sealed = seal.sign(seal.strip(data), _digests(files), version, key)
+    atomic.write_bytes(out, sealed)
+    return manifest
+
+
+def _read(stream: BinaryIO, path: Path, trust: Trust) -> tuple[str, Origin, dict[str, bytes]]:
+    size = stream.seek(0, 2)
+    if size > archive.MAX_BYTES:
+        raise BundleError(f"{path} is {size} bytes long; a bundle has {archive.MAX_BYTES} at most")
+    digest = _digest(stream)
+    origin = trust.check(stream, path)
+    files = archive.read(stream, path)
+    if origin.manifest and origin.manifest.files != _digests(files):
+        raise BundleError(f"{path} changed while it was read, or its seal names other files")
+    return digest, origin, files
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: archive.sha256(data) for name, data in files.items()}
 
 
 def _digest(stream: BinaryIO) -> str:
     digest = hashlib.sha256()
+    stream.seek(0)
     while block := stream.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
-
-
-def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
-    """Read exactly the files of a bundle, each once and within its size limit."""
-    names = [entry.filename for entry in archive.infolist()]
-    if sorted(names) != sorted(_LIMITS):
-        raise BundleError(f"{path}: expected exactly {sorted(_LIMITS)}, found {sorted(names)}")
-    for entry in archive.infolist():
-        if entry.file_size > _LIMITS[entry.filename]:
-            raise BundleError(f"{path}: {entry.filename} would unpack to {entry.file_size} bytes")
-        if entry.compress_type not in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
-            raise BundleError(f"{path}: {entry.filename} is packed in an unknown way")
-    return {entry.filename: _unpack(archive, entry) for entry in archive.infolist()}
-
-
-def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    # Asked for its size, not for all: what unpacks to more than it says never fills the memory.
-    with archive.open(entry) as stream:
-        return stream.read(entry.file_size)
-
-
-def _verify(files: dict[str, bytes], path: Path) -> None:
-    expected = {
-        name: digest
-        for digest, _, name in (
-            line.partition("  ") for line in _text(files[SUMS], path).splitlines()
-        )
-    }
-    found = {n: hashlib.sha256(data).hexdigest() for n, data in files.items() if n != SUMS}
-    wrong = sorted(name for name in found if expected.get(name) != found[name])
-    if wrong or set(expected) != set(found):
-        raise BundleError(f"{path}: checksum of {', '.join(wrong) or SUMS} is wrong; copy it again")
-
-
-def _text(data: bytes, path: Path) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BundleError(f"{path} holds text that is not UTF-8: {error}") from error

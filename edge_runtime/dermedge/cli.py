@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import sys
@@ -12,12 +13,12 @@ from typing import Annotated
 
 import typer
 
-from dermedge import __version__
+from dermedge import __version__, cli_bundle, cli_edge, cli_records
 from dermedge.cli_camera import camera
 from dermedge.cli_compare import compare
 from dermedge.cli_evaluate import evaluate
 from dermedge.errors import ImageError, InputError, Interrupted, KitError
-from dermedge.options import BundleFile, Json, Threads
+from dermedge.options import HOME, AllowUnsigned, BundleFile, Home, Json, Threads, Threshold
 
 # Distributions add commands to `kit` under this name; so the edge package need not know them.
 COMMANDS = "dermkit.commands"
@@ -32,6 +33,9 @@ app = typer.Typer(
 app.command()(camera)
 app.command()(compare)
 app.command(no_args_is_help=True)(evaluate)
+app.add_typer(cli_bundle.app, name="bundle")
+app.add_typer(cli_records.app, name="records")
+app.add_typer(cli_edge.app, name="edge")
 
 
 def main() -> None:
@@ -73,7 +77,10 @@ def diagnose(
     bundle: BundleFile,
     images: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
     threads: Threads = None,
+    threshold: Threshold = None,
     as_json: Json = False,
+    allow_unsigned: AllowUnsigned = False,
+    home: Home = HOME,
 ) -> None:
     """Judge photographs: decision, probability, quality.
 
@@ -83,13 +90,18 @@ def diagnose(
     Example:
       kit diagnose small.kit photo.jpg
       kit diagnose small.kit photos/ --json > results.jsonl
+      kit diagnose installed photo.jpg
     """
-    from dermedge import answer, progress
-    from dermedge.bundle import open_bundle
+    from dermedge import answer, progress, slots
     from dermedge.diagnose import Diagnostician
+    from dermedge.threshold import set_by_user
 
     paths = _photographs(images)
-    doctor = Diagnostician(open_bundle(bundle), threads)
+    opened, note = slots.open_named(bundle, home, allow_unsigned)
+    if note:
+        print(f"kit: {note}", file=sys.stderr)
+    rule = set_by_user(opened.contract, threshold)
+    doctor = Diagnostician(dataclasses.replace(opened, contract=rule), threads)
     terms = doctor.contract
     say = answer.as_json if as_json else answer.as_text
     failed = 0
@@ -97,7 +109,7 @@ def diagnose(
     with progress.drawn() if not sys.stdout.isatty() else nullcontext(progress.silent) as draw:
         for done, (path, found) in enumerate(doctor.diagnose_files(paths), 1):
             failed += isinstance(found, ImageError)
-            line = say(path, found, terms)
+            line = say(path, found, terms, opened.signature)
             print(line.encode(errors="backslashreplace").decode(), flush=True)  # odd file names
             draw("photographs", done, len(paths))
     made_up = "This model has only seen made-up pictures. " if terms.provenance.made_up else ""

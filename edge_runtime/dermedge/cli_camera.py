@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import signal
 import statistics
 import threading
@@ -14,11 +16,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dermedge.options import BundleFile, Json, Threads
+from dermedge.options import (
+    HOME,
+    AllowUnsigned,
+    BundleFile,
+    Home,
+    Json,
+    KeyFile,
+    Threads,
+    Threshold,
+)
 
 if TYPE_CHECKING:
+    from dermedge.bundle import Bundle
     from dermedge.camera import Source
+    from dermedge.diagnose import Diagnostician
     from dermedge.live import Sighting
+    from dermedge.recorder import Keep, Recorder
     from dermedge.window import Window
 
 _Source = Annotated[
@@ -32,7 +46,15 @@ _Window = Annotated[
     bool | None,
     typer.Option("--window/--no-window", help="Show the frames. [where there is a screen]"),
 ]
-_Record = Annotated[Path | None, typer.Option(help="Append every line to this JSONL file.")]
+_Record = Annotated[
+    Path | None, typer.Option(help="Record every judgement in this file, see kit records.")
+]
+_RecordMb = Annotated[int, typer.Option(min=1, help="Greatest size of the record, MB.")]
+_Keep = Annotated[
+    bool, typer.Option("--keep-pictures", help="Keep each judged picture beside the record.")
+]
+_PicturesMb = Annotated[int, typer.Option(min=1, help="Greatest size of all pictures, MB.")]
+_PicturesDays = Annotated[float, typer.Option(min=0.01, help="Pictures older than this go, days.")]
 _Smooth = Annotated[int, typer.Option(min=1, help="Average over the last so many judged frames.")]
 _Fps = Annotated[float | None, typer.Option(help="Pace of a folder of photographs. [10]")]
 
@@ -43,49 +65,91 @@ def camera(
     frames: _Frames = None,
     window: _Window = None,
     record: _Record = None,
+    record_mb: _RecordMb = 256,
+    keep_pictures: _Keep = False,
+    pictures_mb: _PicturesMb = 500,
+    pictures_days: _PicturesDays = 30.0,
+    key_file: KeyFile = None,
     smooth: _Smooth = 5,
+    threshold: Threshold = None,
     threads: Threads = None,
     as_json: Json = False,
     fps: _Fps = None,
+    allow_unsigned: AllowUnsigned = False,
+    home: Home = HOME,
 ) -> None:
     """Judge what a camera sees; the newest frame is judged, older ones are dropped.
 
     Ctrl-C, SIGTERM, and q or Esc in the window end it cleanly, with exit code 0 and a summary on
     standard error. Every line carries the frame's age: from its capture to the verdict. With
-    --json and --record the first line of a run also carries the notice. Research software, not a
-    medical device.
+    --json and --record the first line of a run also carries the notice. Pictures are kept only if
+    asked for, without EXIF or place, and encrypted if there is a key (kit records key makes one).
+    Research software, not a medical device.
 
     \b
     Example:
       kit camera small.kit
+      kit camera installed --source picamera2
       kit camera small.kit --source picamera2 --no-window --record today.jsonl
+      kit camera small.kit --record today.jsonl --keep-pictures --key-file ~/records.key
       kit camera small.kit --source photos/ --fps 2 --frames 20 --no-window --json
     """
-    from dermedge.bundle import open_bundle
+    from dermedge import basis
     from dermedge.camera import open_source
-    from dermedge.diagnose import Diagnostician
     from dermedge.live import entry, watch
-    from dermedge.record import Journal
+    from dermedge.relay import appoint
+    from dermedge.threshold import set_by_user
 
-    opened = open_bundle(bundle)
-    diagnostician = Diagnostician(opened, threads)
-    notice = {"notice": opened.contract.notice}
-    tally = _Tally()
+    def with_own_rule(found: Bundle) -> Bundle:
+        return dataclasses.replace(found, contract=set_by_user(found.contract, threshold))
+
+    keep = _keep(record, keep_pictures, pictures_mb, pictures_days, key_file)
+    diagnostician = appoint(bundle, home, threads, allow_unsigned, with_own_rule)
+    runtime = diagnostician.classifier.runtime
+    tally, news = _Tally(), _News(diagnostician)
     with ExitStack() as stack:
-        journal = None if record is None else stack.enter_context(Journal(record))
+        recorder = _recorder(stack, record, record_mb, keep)
         screen = None if window is False else _screen(stack, must=bool(window))
         feed = open_source(source, fps)
         stop = stack.enter_context(_stopping())
         sightings = watch(feed, diagnostician, frames, smooth, stop)
         for sighting in stack.enter_context(closing(sightings)):
-            line = {**entry(sighting, opened), **({} if tally.judged else notice)}
+            opened = diagnostician.bundle  # the one that judged this frame
+            said = basis.remark(opened.contract, opened.signature)
+            line = {**entry(sighting, opened, runtime), **news.tell()}
             tally.add(sighting)
-            if journal is not None:
-                journal.append(line)
-            typer.echo(json.dumps(line) if as_json else _plain(line))
-            if screen is not None and not screen.show(sighting):
+            if recorder is not None:
+                line = recorder.add(line, sighting.frame.image, sighting.time)
+            typer.echo(json.dumps(line) if as_json else _plain(line, said))
+            if screen is not None and not screen.show(sighting, said):
                 break
-    tally.tell(feed, opened.contract.notice)
+    tally.tell(feed, diagnostician.contract.notice)
+
+
+def _keep(
+    record: Path | None, wanted: bool, megabytes: int, days: float, key_file: Path | None
+) -> Keep | None:
+    """How pictures are kept; None if they are not."""
+    from dermedge.crypt import VARIABLE, load_key
+    from dermedge.recorder import Keep
+
+    if not wanted:
+        if key_file is not None:
+            raise typer.BadParameter("--key-file encrypts pictures; add --keep-pictures")
+        return None
+    if record is None:
+        raise typer.BadParameter("--keep-pictures keeps them beside the record; add --record PATH")
+    return Keep(load_key(key_file, os.environ.get(VARIABLE)), megabytes << 20, days)
+
+
+def _recorder(
+    stack: ExitStack, path: Path | None, megabytes: int, keep: Keep | None
+) -> Recorder | None:
+    from dermedge.recorder import Recorder
+
+    if path is None:
+        return None
+    return stack.enter_context(Recorder(path, megabytes << 20, keep))
 
 
 def _screen(stack: ExitStack, must: bool) -> Window | None:
@@ -100,6 +164,27 @@ def _screen(stack: ExitStack, must: bool) -> Window | None:
             raise
         typer.echo(f"no window: {error}", err=True)
         return None
+
+
+class _News:
+    """Which model judges and what is amiss with it, told once each."""
+
+    def __init__(self, judge: Diagnostician) -> None:
+        self._judge, self._note = judge, ""
+        self._bundle: Bundle | None = None
+
+    def tell(self) -> dict[str, str]:
+        """Print what is new on standard error; what the first line of each model also carries."""
+        judge = self._judge
+        if judge.note != self._note:
+            self._note = judge.note
+            typer.echo(f"kit: {judge.note or 'the installed model is sound again'}", err=True)
+        if judge.bundle is self._bundle:
+            return {}
+        if self._bundle is not None:
+            typer.echo(f"kit: bundle {judge.bundle.sha256[:12]} has taken over", err=True)
+        self._bundle = judge.bundle
+        return {"notice": judge.contract.notice}
 
 
 class _Tally:
@@ -149,7 +234,7 @@ def _stopping() -> Iterator[threading.Event]:
         restore()
 
 
-def _plain(line: dict[str, Any]) -> str:
+def _plain(line: dict[str, Any], remark: str) -> str:
     """One judged frame as a line for people."""
     smoothed = line["smoothed_probability"]
     mean = "" if smoothed is None else f" {smoothed:.3f}"
@@ -157,4 +242,5 @@ def _plain(line: dict[str, Any]) -> str:
         f"frame {line['frame']}: {line['decision']} {line['probability']:.3f}, "
         f"smoothed {line['smoothed_decision']}{mean}, quality {line['quality']}, "
         f"age {line['age_ms']:.0f} ms, latency {line['latency_ms']:.0f} ms"
+        f"{'; ' if remark else ''}{remark}"
     )

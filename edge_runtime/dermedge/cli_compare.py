@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dermedge.options import Images, Json, Split, Threads
+from dermedge.options import HOME, AllowUnsigned, Home, Images, Json, Split, Threads
 
 _Full = Annotated[Path, typer.Argument(metavar="FLOAT", help="The full model's bundle.")]
 _Small = Annotated[Path, typer.Argument(metavar="SMALL", help="The small model's bundle.")]
@@ -34,6 +34,8 @@ def compare(
     threads: Threads = None,
     as_json: Json = False,
     runs: _Runs = 30,
+    allow_unsigned: AllowUnsigned = False,
+    home: Home = HOME,
 ) -> None:
     """Prove that the small model may stand in for the float one: same photographs, same path.
 
@@ -45,18 +47,18 @@ def compare(
     Example:
       kit compare float.kit small.kit --data photos/ --split test --margin 0.02 --out report
     """
-    from dermedge import page, report, summary, table
-    from dermedge.bundle import open_bundle
+    from dermedge import page, report, slots, summary, table
     from dermedge.compare import Plan, passes
     from dermedge.compare import compare as measure
     from dermedge.errors import GateError
     from dermedge.progress import drawn
 
     page.require_installed()
-    bundles = open_bundle(full), open_bundle(small)
+    opened, _ = slots.open_named(full, home, allow_unsigned)
+    other, _ = slots.open_named(small, home, allow_unsigned)
     labelled = table.read(data, images)
     with drawn() as progress:
-        found = measure(*bundles, labelled, Plan(split, threads, runs), progress)
+        found = measure(opened, other, labelled, Plan(split, threads, runs), progress)
     written = report.write(found, out, margin)
     verdict = summary.verdict(found, margin)
     if as_json:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dermedge.errors import InputError, MissingError
-from dermedge.options import Images, Json, Split, Threads
+from dermedge.options import HOME, AllowUnsigned, Home, Images, Json, Split, Threads
 
 if TYPE_CHECKING:
+    from dermedge.bundle import Bundle
     from dermedge.predictions import Predictions
 
 # Distributions add readers of other kinds of model (a training run) under the first name, and the
@@ -57,6 +58,8 @@ def evaluate(
         int | None, typer.Option(min=1, max=4, help=_REPORT + "Mirrored views averaged. [1]")
     ] = None,
     seed: Annotated[int | None, typer.Option(help=_REPORT + "Of resamples, samples. [0]")] = None,
+    allow_unsigned: AllowUnsigned = False,
+    home: Home = HOME,
 ) -> None:
     """Measure one model on labelled photographs: AUC, sensitivity, specificity, calibration.
 
@@ -86,11 +89,15 @@ def evaluate(
         asked = ", ".join(f"--{names.get(name, name)}" for name in given)
         raise InputError(f"{asked}: for the full report only; add --out FOLDER")
     write = _writer() if out is not None else None
+    bundle = _bundle(model, home, allow_unsigned)
+    path = model if bundle is None else bundle.path
     with progress.drawn() as draw:
         if write is not None:
-            predictions = write(model, data, split, images, out, threads, draw, **given)
+            predictions = write(path, data, split, images, out, threads, draw, **given)
+        elif bundle is None:
+            predictions = _predict_run(model, data, split, images, draw)
         else:
-            predictions = _predictions(model, data, split, images, threads, draw)
+            predictions = _predict(bundle, data, split, images, threads, draw)
     figures = proof.figures_of(predictions) if predictions.contract.positive else None
     if as_json:
         print(json.dumps(proof.as_json(model, split, predictions, figures), indent=2))
@@ -126,22 +133,38 @@ def _writer() -> Any:
     return writers[0].load()
 
 
-def _predictions(
-    model: Path, data: Path | None, split: str, images: Path | None, threads: int | None, draw: Any
+def _bundle(model: Path, home: Path, allow_unsigned: bool) -> Bundle | None:
+    """The bundle that was named; None if it is a run."""
+    from dermedge import slots
+
+    if model.is_dir() and str(model) != slots.INSTALLED:
+        return None
+    return slots.open_named(model, home, allow_unsigned)[0]
+
+
+def _predict_run(
+    model: Path, data: Path | None, split: str, images: Path | None, draw: Any
 ) -> Predictions:
-    """Predict with a bundle here, or with a run through the package that can read it."""
+    """Predict with a run, through the package that can read it."""
+    readers = list(metadata.entry_points(group=READERS))
+    if not readers:
+        raise InputError(f"{model} is a folder: a run is read by dermkit[train], a bundle here")
+    return readers[0].load()(model, data, split, images, draw)
+
+
+def _predict(
+    bundle: Bundle,
+    data: Path | None,
+    split: str,
+    images: Path | None,
+    threads: int | None,
+    draw: Any,
+) -> Predictions:
     from dermedge import predictions as proof
     from dermedge import table
-    from dermedge.bundle import open_bundle
     from dermedge.diagnose import Diagnostician
 
-    if model.is_dir():
-        readers = list(metadata.entry_points(group=READERS))
-        if not readers:
-            raise InputError(f"{model} is a folder: a run is read by dermkit[train], a bundle here")
-        return readers[0].load()(model, data, split, images, draw)
     if data is None:
         raise InputError("a bundle brings no photographs: kit evaluate BUNDLE DATA")
-    opened = open_bundle(model)
     part = table.read(data, images).part_or_all(split)
-    return proof.predict(Diagnostician(opened, threads), part, draw)
+    return proof.predict(Diagnostician(bundle, threads), part, draw)

@@ -21,6 +21,9 @@ NOTICE = (
     "When in doubt, or when a lesion changes, see one."
 )
 
+# How the notice of a model begins that was shipped although its gate said no.
+FAILED_GATE = "THIS MODEL FAILED ITS GATE"
+
 # What is said where no class is named; a class of this name could not be told from it.
 RESERVED = ("uncertain", "not assessable")
 
@@ -148,6 +151,11 @@ class Contract:
     def positive(self) -> tuple[int, ...]:
         """Ids of the positive classes, in order."""
         return tuple(label.id for label in self.labels if label.positive)
+
+    @property
+    def failed_gate(self) -> bool:
+        """Whether the model was shipped although it failed its gate; its notice says why."""
+        return self.notice.startswith(FAILED_GATE)
 
     def to_json(self) -> str:
         """The text of `contract.json`.

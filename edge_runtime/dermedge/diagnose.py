@@ -44,10 +44,20 @@ class Diagnosis:
 
 
 class Diagnostician:
-    """A bundle, opened and ready to judge photographs one after another."""
+    """A bundle, opened and ready to judge photographs one after another.
+
+    Attributes:
+        bundle: It.
+        contract: Its contract.
+        classifier: Its model, built.
+        note: What its user should know of it; most often empty.
+    """
+
+    note = ""
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         """Build the bundle's classifier once; see `Classifier` for `threads` and errors."""
+        self.bundle = bundle
         self.contract = bundle.contract
         self.classifier = Classifier(bundle.model, bundle.contract, threads)
 

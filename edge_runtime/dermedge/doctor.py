@@ -7,20 +7,21 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
+from dermedge import board, host, ribbon
 from dermedge.device import Device, this_device
+from dermedge.finding import Finding
+from dermedge.finding import as_dict as as_dict
+from dermedge.finding import as_text as as_text
+from dermedge.host import check_disk as check_disk
 from dermedge.model import RUNTIMES
+from dermedge.ribbon import check_ribbon_camera as check_ribbon_camera
 
 DISTRIBUTIONS = ("dermkit", "dermkit-edge")
-EXTRAS = ("report", "train")
+EXTRAS = ("report", "sign", "train")
 _NVIDIA = Path("/proc/driver/nvidia/version")
-_APT_PICAMERA2 = Path("/usr/lib/python3/dist-packages/picamera2")
-_LEAST_DISK_MIB = 200
 _GUI = re.compile(r"^\s*GUI:\s*(\S*)", re.MULTILINE)
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([\w.-]+)['\"]")
 _NAME = re.compile(r"[\w.-]+")
@@ -29,60 +30,22 @@ _NAME = re.compile(r"[\w.-]+")
 Version = Callable[[str], "str | None"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        topic: What was looked at.
-        says: What was found.
-        mend: The line that mends the fault, or adds what is absent; empty if nothing is to do.
-        fault: Whether something is wrong; what is merely absent is no fault.
-    """
-
-    topic: str
-    says: str
-    mend: str = ""
-    fault: bool = False
-
-
 def examine() -> Sequence[Finding]:
     """Look at this machine; takes well under a second and changes nothing."""
     device = this_device()
-    here = Path.cwd()
     return (
         check_python(device, sys.executable, sys.maxsize),
         check_kit(installed),
-        check_machine(device),
-        check_memory(device.memory_mib),
-        check_disk(here, shutil.disk_usage(here).free),
+        *host.examine(device, Path.cwd()),
+        *board.examine(),
         check_numpy(installed),
         check_runtime(installed, _imports),
         check_opencv(installed, _opencv_build),
         *check_cameras(sorted(Path("/dev").glob("video*")), _may_open),
-        check_ribbon_camera(
-            find_spec("picamera2") is not None, _APT_PICAMERA2.is_dir(), device.cpu
-        ),
+        ribbon.check(ribbon.look(installed), device.cpu),
         *(check_extra(extra, _requirements(), installed) for extra in EXTRAS),
         check_gpu(installed, _NVIDIA.is_file() or shutil.which("nvidia-smi") is not None),
     )
-
-
-def as_dict(finding: Finding) -> dict[str, Any]:
-    """For JSON."""
-    return asdict(finding)
-
-
-def as_text(findings: Sequence[Finding]) -> str:
-    """One line each, and beneath it the line that mends it."""
-    width = max(len(finding.topic) for finding in findings)
-    lines = []
-    for finding in findings:
-        sign = "FAULT" if finding.fault else "    -" if finding.mend else "   ok"
-        lines.append(f"{sign}  {finding.topic:<{width}}  {finding.says}")
-        if finding.mend:
-            lines.append(f"{'':{width + 9}}-> {finding.mend}")
-    return "\n".join(lines)
 
 
 def check_python(device: Device, executable: str, largest: int) -> Finding:
@@ -103,27 +66,6 @@ def check_kit(version: Version) -> Finding:
         says = f"{' and '.join(found)} share their files, so one breaks the other"
         return Finding("kit", says, mend, True)
     return Finding("kit", found[0] if found else "run from its source, not installed")
-
-
-def check_machine(device: Device) -> Finding:
-    """Processor, its features that matter for inference, cores, system."""
-    features = " ".join(device.features) or "none that matter"
-    return Finding(
-        "machine", f"{device.cpu}, {device.cores} cores; features: {features}; {device.system}"
-    )
-
-
-def check_memory(mib: int | None) -> Finding:
-    """Main memory."""
-    return Finding("memory", "unknown" if mib is None else f"{mib} MiB")
-
-
-def check_disk(folder: Path, free: int) -> Finding:
-    """Free bytes where the command runs."""
-    says = f"{free / 2**30:.1f} GiB free in {folder}"
-    if free < _LEAST_DISK_MIB * 2**20:
-        return Finding("disk", says, f"make room, e.g.: du -xh {folder} | sort -h | tail", True)
-    return Finding("disk", says)
 
 
 def check_numpy(version: Version) -> Finding:
@@ -178,17 +120,6 @@ def check_cameras(nodes: Sequence[Path], may_open: Callable[[Path], bool]) -> It
         mend = 'sudo usermod -aG video "$USER", then log in again'
         return (Finding("cameras", says, mend, True),)
     return (Finding("cameras", _names(nodes)),)
-
-
-def check_ribbon_camera(importable: bool, in_apt: bool, cpu: str) -> Finding:
-    """Picamera2, which comes from apt and is invisible in an ordinary virtual environment."""
-    if importable:
-        return Finding("ribbon camera", "picamera2 is there")
-    if in_apt:
-        says = f"picamera2 is in {_APT_PICAMERA2.parent} but this Python can't see it"
-        return Finding("ribbon camera", says, "python3 -m venv --system-site-packages ENV", True)
-    mend = "sudo apt install python3-picamera2" if "raspberry" in cpu.lower() else ""
-    return Finding("ribbon camera", "no picamera2 (only a Raspberry Pi's own camera asks it)", mend)
 
 
 def check_extra(extra: str, requirements: Sequence[str], version: Version) -> Finding:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dermedge import basis
 from dermedge.bundle import Bundle
 from dermedge.camera import Source
 from dermedge.contract import Contract
@@ -93,13 +94,16 @@ def watch(
     """
     stop = threading.Event() if stop is None else stop
     recent: deque[tuple[float, ...] | None] = deque(maxlen=smooth)
-    judged = 0
+    judged, terms = 0, diagnostician.contract
     grabber = Grabber(source)
     try:
         while judged != frames and (frame := grabber.take(stop, patience_s)) is not None:
             diagnosis = diagnostician.diagnose(frame.image)
+            if diagnostician.contract is not terms:  # another model: nothing of the one before
+                terms = diagnostician.contract
+                recent.clear()
             recent.append(diagnosis.probabilities if diagnosis.quality.ok else None)
-            smoothed = _smoothed(recent, diagnostician.contract)
+            smoothed = _smoothed(recent, terms)
             judged += 1
             yield Sighting(
                 frame=frame,
@@ -117,9 +121,9 @@ def watch(
         grabber.close()
 
 
-def entry(sighting: Sighting, bundle: Bundle) -> dict[str, Any]:
+def entry(sighting: Sighting, bundle: Bundle, runtime: str) -> dict[str, Any]:
     """One judged frame as JSON: a line of `kit camera --json` and of the record."""
-    seen, rule = sighting.diagnosis, bundle.contract.decision
+    seen = sighting.diagnosis
     return {
         "frame": sighting.frame.number,
         "time": sighting.time.isoformat(timespec="milliseconds"),
@@ -127,13 +131,13 @@ def entry(sighting: Sighting, bundle: Bundle) -> dict[str, Any]:
         "smoothed_probability": sighting.smoothed_probability,
         "decision": seen.decision,
         "smoothed_decision": sighting.smoothed_decision,
-        "threshold": rule.threshold,
-        "chosen_for": rule.chosen_for,
         "quality": seen.quality.verdict,
         "latency_ms": round(seen.latency_ms, 2),
         "age_ms": round(sighting.age_ms, 2),
         "dropped": sighting.dropped,
+        **basis.of(bundle.contract, bundle.signature),
         "bundle": bundle.sha256,
+        "runtime": runtime,
     }
 
 

@@ -121,10 +121,9 @@ def _runtime(wanted: str | None) -> tuple[Callable[..., Any], str]:
         except ImportError:
             continue
         return found.Interpreter, f"{distribution} {metadata.version(distribution)}"
-    raise MissingError(
-        f"{wanted or 'no TFLite runtime'} is {'not ' if wanted else ''}installed; "
-        f"run: pip install {wanted or RUNTIMES[0][1]}"
-    )
+    if wanted:
+        raise MissingError(f"{wanted} is not installed; run: pip install {wanted}")
+    raise MissingError("no TFLite runtime is installed; run: pip install ai-edge-litert")
 
 
 def _expect_numbers(tensor: Any) -> None:

@@ -7,9 +7,46 @@ from typing import Annotated
 
 import typer
 
-BundleFile = Annotated[Path, typer.Argument(help="A bundle (.kit).", metavar="BUNDLE")]
+
+def _expanded(folder: Path) -> Path:
+    try:
+        return folder.expanduser()
+    except RuntimeError as error:  # a service may have no home
+        raise typer.BadParameter(f"{folder}: {error} Name the device's folder: --home") from error
+
+
+BundleFile = Annotated[
+    Path, typer.Argument(help="A bundle (.kit); or installed, the one in use.", metavar="BUNDLE")
+]
+PlainFile = Annotated[Path, typer.Argument(help="A bundle (.kit).", metavar="BUNDLE")]
+HOME = Path("~/.local/share/dermkit")
+Home = Annotated[
+    Path,
+    typer.Option(
+        "--home",
+        help="The device's folder: its pinned keys, its installed models.",
+        envvar="DERMKIT_HOME",
+        callback=_expanded,
+    ),
+]
+AllowUnsigned = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unsigned", help="Also without a pinned key's signature; every result says so."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the interpreter.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="A threshold of your own, in every result. [the bundle's]", metavar="P"
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(help="A file with the key of the pictures. [$KIT_RECORDS_KEY, the key itself]"),
+]
 Split = Annotated[str, typer.Option(help="Which rows: train, val, test or all.")]
 Images = Annotated[
     Path | None, typer.Option(help="Folder of the photographs, if not beside the table.")

@@ -8,15 +8,19 @@ from typing import Any
 from dermedge.errors import MissingError
 
 _NEEDS = ("jinja2", "matplotlib")
+TEXT_ONLY = ("jinja2",)
 
 
-def require_installed() -> None:
+def require_installed(needs: tuple[str, ...] = _NEEDS) -> None:
     """Fail before the long work if the page could not be drawn after it.
 
+    Args:
+        needs: What the page needs; one without plots does without matplotlib.
+
     Raises:
-        MissingError: jinja2 or matplotlib is not installed.
+        MissingError: One of them is not installed.
     """
-    missing = [name for name in _NEEDS if find_spec(name) is None]
+    missing = [name for name in needs if find_spec(name) is None]
     if missing:
         raise MissingError(
             f"the report needs {' and '.join(missing)}; run: pip install 'dermkit[report]'"
@@ -30,9 +34,9 @@ def render(template: str, package: str = "dermedge", **values: Any) -> str:
     `made_up`: empty, or what was made up, in words.
 
     Raises:
-        MissingError: jinja2 or matplotlib is not installed.
+        MissingError: jinja2 is not installed.
     """
-    require_installed()
+    require_installed(TEXT_ONLY)
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     pages = Environment(

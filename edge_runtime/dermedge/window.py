@@ -25,27 +25,37 @@ COLOURS = {  # RGB; white text is readable on each
 
 _BOX = (960, 640)  # the frame is scaled to fit into it: width, height
 _MIN_WIDTH = 480
-_BAR, _FOOT, _MARGIN = 56, 64, 12
+_BAR, _LINE, _MARGIN = 56, 26, 12
 _QUIT_KEYS = {ord("q"), 27}  # 27 is Esc
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def annotate(sighting: Sighting) -> RGB:
+def annotate(sighting: Sighting, remark: str = "") -> RGB:
     """Draw one judged frame with its smoothed verdict, what to mend, and the notice.
+
+    Args:
+        sighting: The judged frame.
+        remark: Stands above the notice, see `dermedge.basis.remark`.
 
     Returns:
         A new image, uint8 (height, width, 3), RGB: a bar in the verdict's colour, the frame scaled
-        to fit 960 x 640, a dark foot with two lines.
+        to fit 960 x 640, a dark foot with two lines, or three.
     """
     frame = _fit(sighting.frame.image)
     height, width = frame.shape[:2]
-    canvas = np.zeros((_BAR + height + _FOOT, max(width, _MIN_WIDTH), 3), np.uint8)
+    lines = [
+        f"quality: {sighting.diagnosis.quality.verdict}",
+        *([remark] if remark else []),
+        NOTICE,
+    ]
+    foot = _MARGIN + _LINE * len(lines)
+    canvas = np.zeros((_BAR + height + foot, max(width, _MIN_WIDTH), 3), np.uint8)
     left = (canvas.shape[1] - width) // 2
     canvas[_BAR : _BAR + height, left : left + width] = frame
     canvas[:_BAR] = COLOURS[sighting.smoothed_verdict]
     _text(canvas, _headline(sighting), 38, 1.0)
-    _text(canvas, f"quality: {sighting.diagnosis.quality.verdict}", _BAR + height + 25, 0.6)
-    _text(canvas, NOTICE, _BAR + height + 52, 0.6)
+    for number, line in enumerate(lines, 1):
+        _text(canvas, line, _BAR + height + _LINE * number, 0.6)
     return canvas
 
 
@@ -69,9 +79,9 @@ class Window:
                 "place of opencv-python-headless"
             ) from error
 
-    def show(self, sighting: Sighting) -> bool:
+    def show(self, sighting: Sighting, remark: str = "") -> bool:
         """Show one judged frame; False once q or Esc was pressed or the window was closed."""
-        cv2.imshow(self._title, cv2.cvtColor(annotate(sighting), cv2.COLOR_RGB2BGR))
+        cv2.imshow(self._title, cv2.cvtColor(annotate(sighting, remark), cv2.COLOR_RGB2BGR))
         if cv2.waitKey(1) & 0xFF in _QUIT_KEYS:
             return False
         return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1

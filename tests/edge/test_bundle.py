@@ -1,8 +1,10 @@
 import dataclasses
 import errno
 import hashlib
+import io
 import os
 import stat
+import struct
 import tempfile
 import tracemalloc
 import zipfile
@@ -12,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermedge import bundle, contract
-from dermedge.bundle import CARD, CONTRACT, MODEL, SUMS, open_bundle, pack
+from dermedge import archive, contract, seal
+from dermedge.archive import CARD, CONTRACT, GOLDEN, MODEL, SUMS
+from dermedge.bundle import open_bundle, pack
 from dermedge.errors import BundleError, StorageError
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def files(tiny_bundles: tuple[Path, Path]) -> dict[str, bytes]:
     with zipfile.ZipFile(tiny_bundles[1]) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
@@ -184,7 +187,7 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path, files: dict[str, bytes]
     link = zipfile.ZipInfo(MODEL)
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     rest = [(name, data) for name, data in files.items() if name != MODEL]
-    refused(zipped(tmp_path / "a.kit", *rest, (link, b"/etc/passwd")), "checksum of model.tflite")
+    refused(zipped(tmp_path / "a.kit", *rest, (link, b"/etc/passwd")), "model.tflite is a link")
 
 
 def test_an_entry_that_unpacks_to_too_much_is_refused(tmp_path: Path, files: dict[str, bytes]):
@@ -268,4 +271,129 @@ def test_an_inverted_byte_is_seen_or_does_not_matter(
 
 
 def test_the_limits_name_exactly_the_files_of_a_bundle(files: dict[str, bytes]):
-    assert set(bundle._LIMITS) == set(files) == {CONTRACT, MODEL, CARD, SUMS}
+    assert set(archive.LIMITS) == {*files, GOLDEN} == {CONTRACT, MODEL, CARD, SUMS, GOLDEN}
+
+
+def test_a_bundle_may_bring_golden_vectors(tmp_path: Path, files: dict[str, bytes]):
+    terms = contract.parse(files[CONTRACT].decode())
+    pack(tmp_path / "a.kit", terms, files[MODEL], "card", "{}")
+    assert open_bundle(tmp_path / "a.kit").golden == "{}"
+    pack(tmp_path / "b.kit", terms, files[MODEL], "card")
+    assert open_bundle(tmp_path / "b.kit").golden == ""
+
+
+def test_what_nobody_could_open_is_not_packed(tmp_path: Path, files: dict[str, bytes]):
+    terms = contract.parse(files[CONTRACT].decode())
+    with pytest.raises(BundleError, match=r"MODEL_CARD\.md would unpack to"):
+        pack(tmp_path / "a.kit", terms, files[MODEL], "x" * (archive.LIMITS[CARD] + 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def peak_of_refusing(path: Path, reason: str) -> int:
+    """Bytes of memory that it took at most."""
+    tracemalloc.start()
+    try:
+        refused(path, reason)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_small_file_that_unpacks_to_a_large_model_is_refused(
+    tmp_path: Path, files: dict[str, bytes]
+):
+    size = 64 << 20  # within the limit of a model
+    path = zipped(tmp_path / "a.kit", *sums({**files, MODEL: bytes(size)}).items())
+    assert path.stat().st_size < 100_000
+    assert peak_of_refusing(path, f"model.tflite would unpack to {size} bytes") < 8 << 20
+
+
+@pytest.mark.parametrize("disguised", [False, True])
+def test_a_long_list_of_entries_never_fills_the_memory(
+    tmp_path: Path, tiny_bundles: tuple[Path, Path], disguised: bool
+):
+    whole = tiny_bundles[1].read_bytes()
+    end = whole.rindex(b"PK\x05\x06")
+    start = whole.index(b"PK\x01\x02")
+    listed = whole[start:end] * 20_000
+    entries = 2 if disguised else 0xFFFF
+    lying = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, entries, entries, len(listed), start, 0)
+    (tmp_path / "a.kit").write_bytes(whole[:start] + listed + lying)
+    assert peak_of_refusing(tmp_path / "a.kit", "it lists") < 8 << 20
+
+
+def test_a_zip_for_more_than_4_gb_is_refused(tmp_path: Path, tiny_bundles: tuple[Path, Path]):
+    whole = tiny_bundles[1].read_bytes()
+    end = whole.rindex(b"PK\x05\x06")
+    start = whole.index(b"PK\x01\x02")
+    listed = whole[start:end] + b"PK\6\7" + bytes(16)
+    last = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 4, 4, len(listed), start, 0)
+    (tmp_path / "a.kit").write_bytes(whole[:start] + listed + last)
+    refused(tmp_path / "a.kit", "more than 4 GB")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_bytes_before_or_after_the_zip_are_refused(
+    tmp_path: Path, tiny_bundles: tuple[Path, Path], before: bool
+):
+    whole = tiny_bundles[1].read_bytes()
+    (tmp_path / "a.kit").write_bytes(b"#!/bin/sh\n" + whole if before else whole + b"\n")
+    refused(tmp_path / "a.kit", "not a whole bundle")
+
+
+def test_what_is_larger_than_any_bundle_is_not_even_read(tmp_path: Path):
+    with (tmp_path / "a.kit").open("wb") as stream:
+        stream.truncate(archive.MAX_BYTES + 1)
+    assert peak_of_refusing(tmp_path / "a.kit", "a bundle has") < 1 << 20
+
+
+NAMES = st.sampled_from(
+    [
+        *(CONTRACT, MODEL, CARD, SUMS, GOLDEN, CONTRACT.upper(), "Model.tflite", "model.tflite/"),
+        *("../x", "/etc/passwd", "..\\x", "a\x00b", "", "C:x", "é" * 99, "x" * 65_000),
+    ]
+)
+ENTRIES = st.tuples(
+    NAMES,
+    st.none() | st.binary(max_size=200),
+    st.sampled_from([0, stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR, stat.S_IFIFO]),
+    st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2]),
+)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@given(
+    keep=st.sets(st.sampled_from([CONTRACT, MODEL, CARD, SUMS]), min_size=2),
+    more=st.lists(ENTRIES, max_size=4),
+    changes=st.lists(st.tuples(st.integers(1, 1 << 13), st.binary(max_size=8)), max_size=3),
+    sealed=st.none() | st.binary(max_size=400),
+)
+@settings(deadline=None, max_examples=1000)
+def test_a_malformed_bundle_is_refused_without_a_crash(
+    files: dict[str, bytes], keep: set[str], more: list, changes: list, sealed: bytes | None
+):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archived:
+        for name in sorted(keep):
+            archived.writestr(name, files[name])
+        for name, data, mode, method in more:
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr, entry.compress_type = mode << 16, method
+            archived.writestr(entry, files.get(name, b"") if data is None else data)
+    data = bytearray(made.getvalue())
+    for place, piece in changes:
+        data[-place : -place + len(piece)] = piece
+    if sealed is not None:
+        data[-2:] = seal.SIZE.to_bytes(2, "little")
+        data += (b"dermkit seal 1\n" + sealed).ljust(seal.SIZE)
+    if keep == {CONTRACT, MODEL, CARD, SUMS} and not (more or changes or sealed is not None):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.kit"
+        path.write_bytes(data)
+        try:
+            found = open_bundle(path)
+        except BundleError:
+            return
+    assert found.model == files[MODEL]
+    assert found.contract == contract.parse(files[CONTRACT].decode())

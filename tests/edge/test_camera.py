@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from dermedge import camera, record
+from dermedge import camera, history
 from dermedge.cli_camera import camera as camera_command
 from dermedge.errors import CameraError, InputError, KitError, MissingError
 from dermedge.image import RGB
@@ -291,12 +291,13 @@ def test_kit_camera_writes_json_lines_and_the_same_record(
     )
     assert found.exit_code == 0, found.stderr
     lines = [json.loads(line) for line in found.stdout.splitlines()]
-    assert lines == list(record.read(journal))
+    assert lines == list(history.read(journal))
     assert len(lines) == 5
     assert [("notice" in line) for line in lines] == [True, False, False, False, False]
     assert set(lines[1]) == {
         *("frame", "time", "probability", "smoothed_probability", "decision", "smoothed_decision"),
-        *("threshold", "chosen_for", "quality", "latency_ms", "age_ms", "dropped", "bundle"),
+        *("threshold", "chosen_for", "threshold_by_user", "quality", "latency_ms", "age_ms"),
+        *("sequence", "dropped", "model", "bundle", "signature", "failed_gate", "runtime"),
     }
     assert lines[0]["threshold"] == 0.4
     assert "5 frames judged" in found.stderr

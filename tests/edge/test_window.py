@@ -64,6 +64,12 @@ def test_verdict_hint_and_notice_are_written_within_the_picture(
         ("quality: too small: 16 pixels, at least 64", True),
         ("research software, not a medical device", True),
     ]
+    written.clear()
+    window.annotate(sighting(small, seen, Verdict.REFER), "threshold 0.250 set by the user")
+    assert written[2:] == [
+        ("threshold 0.250 set by the user", True),
+        ("research software, not a medical device", True),
+    ]
 
 
 def test_without_a_screen_the_error_names_the_way_out(monkeypatch: pytest.MonkeyPatch):

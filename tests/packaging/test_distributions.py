@@ -73,10 +73,10 @@ def test_both_distributions_ask_for_the_same(key: str):
     assert project(EDGE)[key] == project(ROOT)[key]
 
 
-def test_the_report_extra_is_the_same_in_both_distributions():
-    assert project(EDGE)["optional-dependencies"] == {
-        "report": project(ROOT)["optional-dependencies"]["report"]
-    }
+def test_a_device_s_extras_are_the_same_in_both_distributions():
+    edge, full = (project(folder)["optional-dependencies"] for folder in (EDGE, ROOT))
+    assert set(edge) >= {"crypt", "report", "sign"}
+    assert edge == {extra: full[extra] for extra in edge}
 
 
 def test_the_full_wheel_holds_the_three_packages_and_their_recipes(full_wheel: Path):

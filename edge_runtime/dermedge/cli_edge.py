@@ -1,0 +1,137 @@
+"""`kit edge`: put the kit on a device as a service, also without internet, and take it off."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The kit on a device: collect it, install it as a service, take it off.",
+    rich_markup_mode=None,
+)
+
+_Out = Annotated[Path, typer.Option(help="A new folder for the wheels.")]
+_Platform = Annotated[
+    list[str], typer.Option(help="Wheel platform of the device; several may be given.")
+]
+_Python = Annotated[
+    str, typer.Option(help="The device's Python: 3.11 on Bookworm, 3.13 on Trixie.", metavar="X.Y")
+]
+_Extra = Annotated[
+    list[str] | None, typer.Option(help="An extra of the kit, as sign, crypt or report.")
+]
+_Wheel = Annotated[
+    Path | None, typer.Option(help="The kit's wheel. [the clone's, else the index's]")
+]
+_Bundle = Annotated[str, typer.Option(help="A bundle's whole path; or installed.")]
+_Source = Annotated[str, typer.Option(help="The camera, as for kit camera.")]
+_Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the interpreter.")]
+_Unsigned = Annotated[
+    bool, typer.Option("--allow-unsigned", help="Also a bundle without a pinned key's signature.")
+]
+_Wheelhouse = Annotated[
+    Path | None, typer.Option(help="Take every wheel from this folder, none from the network.")
+]
+_Environment = Annotated[Path, typer.Option("--env", help="The virtual environment.")]
+_Systemctl = Annotated[
+    bool, typer.Option("--systemctl", help="Also let systemd start the service, or stop it.")
+]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would be written and run; do nothing.")
+]
+_Uninstall = Annotated[
+    bool, typer.Option("--uninstall", help="Take the service and the environment off again.")
+]
+
+
+@app.callback()
+def edge() -> None:
+    """The kit on a device: collect it, install it as a service, take it off."""
+
+
+@app.command(no_args_is_help=True)
+def wheelhouse(
+    out: _Out,
+    platform: _Platform = ["linux_aarch64"],  # noqa: B006 - typer copies it
+    python: _Python = "3.11",
+    extra: _Extra = None,
+    wheel: _Wheel = None,
+) -> None:
+    """Collect the kit and all that it needs as wheels, for a device without internet.
+
+    INSTALL.txt in the folder holds the line to run on the device. linux_aarch64 stands for every
+    platform name that a 64-bit Raspberry Pi takes.
+
+    \b
+    Example:
+      kit edge wheelhouse --out wheels --extra sign
+      kit edge wheelhouse --out wheels --python 3.13
+    """
+    from dermedge import wheelhouse as wheels
+
+    target = wheels.Target(tuple(platform), python, tuple(extra or ()))
+    found = wheels.collect(out, target, wheel, lambda name: typer.echo(f"  {name}", err=True))
+    size = sum(path.stat().st_size for path in found) / 1e6
+    typer.echo(f"{out}: {len(found)} wheels, {size:.0f} MB; see {out / wheels.NOTE}")
+
+
+@app.command()
+def install(
+    bundle: _Bundle = "installed",
+    source: _Source = "0",
+    threads: _Threads = None,
+    allow_unsigned: _Unsigned = False,
+    wheelhouse: _Wheelhouse = None,
+    wheel: _Wheel = None,
+    extra: _Extra = None,
+    env: _Environment = Path("/opt/dermkit"),
+    systemctl: _Systemctl = False,
+    uninstall: _Uninstall = False,
+    dry_run: _DryRun = False,
+) -> None:
+    """Install the kit on this device with a service that judges from its start on; needs root.
+
+    It makes a virtual environment that sees the system's Picamera2, fills it from the wheelhouse or
+    the index, and writes dermkit-camera.service. To run it again is an update. systemd is left
+    alone unless --systemctl is given; the lines to run are printed. Records and models are in
+    /var/lib/dermkit, and stay there when the kit is taken off.
+
+    \b
+    Example:
+      kit edge install --dry-run
+      kit edge install --source picamera2 --wheelhouse wheels --extra sign --systemctl
+      kit edge install --uninstall --systemctl
+    """
+    from dermedge import installation
+    from dermedge.service import STATE, Service
+
+    if wheelhouse is not None and wheel is not None:
+        raise typer.BadParameter("--wheelhouse and --wheel: only one of them")
+    if uninstall:
+        steps = installation.uninstall(env, systemctl)
+    else:
+        chosen = Service(env, bundle, source, threads, allow_unsigned)
+        wanted = installation.requirement(wheel, tuple(extra or ()))
+        steps = installation.install(chosen, wanted, wheelhouse, systemctl)
+    if dry_run:
+        typer.echo("\n".join(map(str, steps)))
+        return
+    _require_root()
+    installation.perform(steps, lambda step: typer.echo(step, err=True))
+    if uninstall:
+        typer.echo(f"Records and models are still in {STATE}.")
+        return
+    typer.echo("Next:")
+    for line in installation.next_steps(env, systemctl):
+        typer.echo(f"  {line}")
+
+
+def _require_root() -> None:
+    from dermedge.errors import KitError
+
+    if os.geteuid():
+        raise KitError("this writes to /opt and /etc: run it with sudo, or look with --dry-run")

@@ -1,0 +1,158 @@
+"""The camera as a systemd service: the text of its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dermedge.errors import InputError
+
+UNIT = "dermkit-camera.service"
+STATE = Path("/var/lib/dermkit")  # its records and its models; systemd makes it
+
+# What ProtectHome, PrivateTmp and the like keep from the service.
+_HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))
+
+_TEXT = """\
+# Written by kit edge install. Changes of your own: systemctl edit {unit}
+[Unit]
+Description=Skin-lesion camera (research software, not a medical device)
+{after}# For months alone in a drawer: it is tried again for as long as it takes.
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command}
+Environment=DERMKIT_HOME={state} PYTHONUNBUFFERED=1
+Restart=on-failure
+RestartSec=10
+# Wrong usage does not mend itself.
+RestartPreventExitStatus=2
+# READY=1 comes with the first judgement, WATCHDOG=1 with later ones. The kit itself gives up on a
+# camera that is silent for 30 s, with a reason; the watchdog is for a process that hangs.
+TimeoutStartSec=180
+WatchdogSec=90
+TimeoutStopSec=20
+
+# Each judgement is a line of the record; the journal of the system gets what goes wrong.
+StandardOutput=null
+StandardError=journal
+
+DynamicUser=yes
+SupplementaryGroups=video
+StateDirectory=dermkit
+StateDirectoryMode=0700
+UMask=0077
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectProc=invisible
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+RemoveIPC=yes
+KeyringMode=private
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+# sched_getaffinity and the like of the thread pools are refused, and not a reason to die.
+SystemCallErrorNumber=EPERM
+# Netlink: libcamera hears through it that a camera was plugged in.
+{network}
+
+# Video nodes, the media controller and the memory that cameras share with programs.
+DevicePolicy=closed
+DeviceAllow=char-video4linux rw
+DeviceAllow=char-media rw
+DeviceAllow=char-dma_heap rw
+DeviceAllow=/dev/udmabuf rw
+# vcgencmd, which tells of under-voltage.
+DeviceAllow=/dev/vcio rw
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the service runs.
+
+    Attributes:
+        environment: The virtual environment with the kit.
+        bundle: `installed`, or an absolute path.
+        source: As for kit camera.
+        threads: Of the interpreter; None: all cores.
+        allow_unsigned: Let in a bundle that no pinned key signed.
+    """
+
+    environment: Path
+    bundle: str = "installed"
+    source: str = "0"
+    threads: int | None = None
+    allow_unsigned: bool = False
+
+
+def unit(service: Service) -> str:
+    """The unit's text.
+
+    Raises:
+        InputError: The bundle or the source is a path that the service can't see.
+    """
+    networked = "://" in service.source
+    after = "Wants=network-online.target\nAfter=network-online.target\n" if networked else ""
+    families = "AF_UNIX AF_NETLINK" + (" AF_INET AF_INET6" if networked else "")
+    network = f"RestrictAddressFamilies={families}"
+    return _TEXT.format(
+        unit=UNIT,
+        after=after,
+        command=" ".join(map(_quoted, command(service))),
+        state=STATE,
+        network=network if networked else f"{network}\nIPAddressDeny=any",
+    )
+
+
+def command(service: Service) -> list[str]:
+    """The command line, word by word.
+
+    Raises:
+        InputError: The bundle or the source is a path that the service can't see.
+    """
+    words = [str(service.environment / "bin" / "kit"), "camera", _seen(service.bundle)]
+    words += ["--source", _seen(service.source), "--no-window"]
+    words += ["--record", str(STATE / "records.jsonl")]
+    words += ["--threads", str(service.threads)] if service.threads else []
+    words += ["--allow-unsigned"] if service.allow_unsigned else []
+    return words
+
+
+def _seen(name: str) -> str:
+    """The name, unless it is of a file that the service can't see."""
+    path = Path(name)
+    if "/" not in name or "://" in name:
+        return name
+    if not path.is_absolute():
+        raise InputError(f"{name}: a service starts in no folder of yours; give the whole path")
+    hidden = [str(folder) for folder in _HIDDEN if folder in path.parents]
+    if hidden:
+        raise InputError(f"{name}: a service can't see {hidden[0]}; move it, e.g. to /srv")
+    return name
+
+
+def _quoted(word: str) -> str:
+    """As systemd reads it: % and $ mean something to it, quotes and spaces separate."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    plain = escaped == word and not any(sign.isspace() or sign in "';" for sign in word)
+    return word if plain and word else f'"{escaped}"'
