@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
+from dermcompress import answers
+from dermcompress.answers import Answers
 from dermcompress.graph import Ids
 from dermcompress.student import Student
 from dermedge.progress import Progress, silent
-from dermtrain.features import BATCH, Source, half, mirror
+from dermtrain.features import Source, mirror
 
 _TEMPERATURE = 2.0  # softens both scores, so that the wrong classes teach too (Hinton et al. 2015)
-_GRID = 4  # maps are compared on so many cells a side: sizes of teacher and student may differ
+_SAMPLED = 512  # photographs from which a stage's variance is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,12 @@ class Lesson:
     Attributes:
         source: Pixels of the photographs, uint8, as the student sees them.
         rows: Their numbers.
-        logits: float32 (views, rows, classes).
-        maps: Stage end -> float16 (views, rows, cells, cells, channels).
+        answers: Of these rows, in their order.
     """
 
     source: Source
     rows: npt.NDArray[np.int64]
-    logits: npt.NDArray[np.float32]
-    maps: Mapping[str, npt.NDArray[np.float16]]
+    answers: Answers
 
     def take(
         self, view: int, some: npt.NDArray[np.int64], kept: Mapping[str, Ids]
@@ -42,10 +41,10 @@ class Lesson:
         """One view of some photographs: pixels (float32), the teacher's logits, its maps."""
         pixels = mirror(self.source[self.rows[some]], view).astype(np.float32)
         maps = [
-            tf.constant(self.maps[name][view, some][..., ids].astype(np.float32))
+            tf.constant(self.answers.maps[name][view, some][..., ids].astype(np.float32))
             for name, ids in kept.items()
         ]
-        return tf.constant(pixels), tf.constant(self.logits[view, some]), maps
+        return tf.constant(pixels), tf.constant(self.answers.logits[view, some]), maps
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,42 +63,6 @@ class Course:
     learning_rate: float
     batch: int
     seed: int
-
-
-def ask(
-    teacher: Student,
-    source: Source,
-    rows: npt.NDArray[np.int64],
-    views: int,
-    progress: Progress = silent,
-) -> tuple[npt.NDArray[np.float32], dict[str, npt.NDArray[np.float16]]]:
-    """Ask the full model once about every view of every photograph.
-
-    Args:
-        teacher: The full model.
-        source: Pixels as the teacher sees them.
-        rows: Numbers of the photographs.
-        views: 1, 2 (mirrored) or 4.
-        progress: Told of the photographs done.
-
-    Returns:
-        The `logits` and `maps` of a `Lesson`.
-    """
-    net = teacher.watched()
-    run = tf.function(lambda x: _answer(net(x, training=False)), reduce_retracing=True)
-    parts: list[list] = []
-    for view in range(views):
-        for start in range(0, len(rows), BATCH):
-            batch = mirror(source[rows[start : start + BATCH]], view).astype(np.float32)
-            logits, maps = run(tf.constant(batch))
-            parts.append([logits.numpy(), *(half(grid.numpy()) for grid in maps)])
-            done = view * len(rows) + start + len(batch)
-            progress("asking the teacher", done, views * len(rows))
-    logits, *maps = (
-        np.concatenate(part).reshape(views, len(rows), *part[0].shape[1:])
-        for part in zip(*parts, strict=True)
-    )
-    return logits, dict(zip(teacher.kept, maps, strict=True))
 
 
 def mimic(
@@ -127,34 +90,21 @@ def mimic(
     steps = max(1, len(lesson.rows) // course.batch)
     total = course.epochs * steps
     optimizer = keras.optimizers.Adam(_gentle(course.learning_rate, total))
-    variances = [float(lesson.maps[name].astype(np.float32).var()) for name in student.kept]
+    variances = [_variance(lesson.answers.maps[name]) for name in student.kept]
     step = _step(net or student.watched(), optimizer, variances)
     random = np.random.default_rng(course.seed)
     for epoch in range(course.epochs):
         order = random.permutation(len(lesson.rows))
         for number in range(steps):
             some = np.sort(order[number * course.batch : (number + 1) * course.batch])
-            step(*lesson.take(int(random.integers(len(lesson.logits))), some, student.kept))
+            step(*lesson.take(int(random.integers(len(lesson.answers.logits))), some, student.kept))
             progress(stage, epoch * steps + number + 1, total)
 
 
-def _answer(outputs: list) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Of the outputs of `Student.watched`: logits, and the stages' maps as means over a grid."""
-    logits, _, _, *maps = outputs
-    return logits, [_cells(m) for m in maps]
-
-
-def _cells(maps: tf.Tensor) -> tf.Tensor:
-    """Means over the cells of a grid, (batch, cells, cells, channels)."""
-    _, height, width, _ = maps.shape.as_list()
-    return tf.einsum("gh,nhwc,kw->ngkc", _overlap(height), maps, _overlap(width))
-
-
-def _overlap(side: Any) -> npt.NDArray[np.float32]:
-    """How much of each cell each of `side` pixels fills, (cells, side); every row sums to 1."""
-    pixel, cell = np.arange(side), np.arange(_GRID)[:, None] * side / _GRID
-    end = np.minimum(pixel + 1, cell + side / _GRID)
-    return (np.clip(end - np.maximum(pixel, cell), 0, None) * _GRID / side).astype(np.float32)
+def _variance(maps: npt.NDArray[np.float16]) -> float:
+    """Of a stage's maps (views, rows, ...), from the first view of some photographs."""
+    step = -(-maps.shape[1] // _SAMPLED)
+    return float(np.var(maps[0, ::step], dtype=np.float64))
 
 
 def _gentle(rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -170,7 +120,7 @@ def _step(
     @tf.function(reduce_retracing=True)
     def step(pixels: tf.Tensor, logits: tf.Tensor, maps: list[tf.Tensor]) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            own_logits, own_maps = _answer(net(pixels, training=True))
+            own_logits, own_maps = answers.split(net(pixels, training=True))
             target = tf.nn.softmax(logits / _TEMPERATURE)
             cross = tf.nn.softmax_cross_entropy_with_logits(target, own_logits / _TEMPERATURE)
             loss = _TEMPERATURE**2 * tf.reduce_mean(cross)

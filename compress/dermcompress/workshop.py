@@ -11,12 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tf_keras as keras
 
-from dermcompress import convert, importance, peer, rebuild, representative, student
-from dermcompress.distill import Course, Lesson, ask, mimic
+from dermcompress import answers, convert, importance, peer, rebuild, representative, student
+from dermcompress.answers import Answers
+from dermcompress.distill import Course, Lesson, mimic
 from dermcompress.fold import fold
 from dermcompress.layer_errors import LayerError, layer_errors
 from dermcompress.quantize import quantize_aware
@@ -170,13 +169,19 @@ class Workshop:
         return self._chosen[side]
 
     @cached_property
-    def answers(self) -> tuple[npt.NDArray[np.float32], dict[str, npt.NDArray[np.float16]]]:
+    def answers(self) -> Answers:
         """What the full model says of the training photographs."""
-        views = self.recipe.views
-        return ask(self.full, self.pixels.values, self.train, views, self.progress)
+        views, run = self.recipe.views, self.source.contract.model.sha256
+        made_of = (__version__, run, self.pixels.key, views, answers.GRID)
+        digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+        folder = self.store.entry(f"answers-{digest}")
+        if not any(folder.iterdir()):
+            self.store.reserve(answers.size(self.full, len(self.train), views))
+        source = self.pixels.values
+        return answers.ask(self.full, source, self.train, views, folder, self.progress)
 
     def _lesson(self, side: int) -> Lesson:
-        return Lesson(self.at(side).values, self.train, *self.answers)
+        return Lesson(self.at(side).values, self.train, self.answers)
 
     def _slim(self, rung: Rung) -> Student:
         how = self.recipe

@@ -6,7 +6,8 @@ import tf_keras as keras
 
 import dermtrain  # noqa: F401  (Keras 2, before TensorFlow loads)
 from dermcompress import student
-from dermcompress.distill import Lesson, ask
+from dermcompress.answers import ask
+from dermcompress.distill import Lesson
 from dermcompress.fold import fold
 from dermcompress.slim import Seen
 from dermcompress.student import Student
@@ -93,7 +94,8 @@ def teacher(learnt: keras.Model) -> Student:
 
 
 @pytest.fixture(scope="session")
-def lesson(teacher: Student, toys: Seen) -> Lesson:
+def lesson(teacher: Student, toys: Seen, tmp_path_factory: pytest.TempPathFactory) -> Lesson:
     """What the small net says of all its pictures, as they are and mirrored."""
     rows = np.arange(len(toys.pixels))
-    return Lesson(toys.pixels, rows, *ask(teacher, toys.pixels, rows, views=2))
+    folder = tmp_path_factory.mktemp("answers")
+    return Lesson(toys.pixels, rows, ask(teacher, toys.pixels, rows, 2, folder))

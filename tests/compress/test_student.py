@@ -9,7 +9,8 @@ import pytest
 import tf_keras as keras
 
 from dermcompress import graph, peer, rebuild, student
-from dermcompress.distill import Course, Lesson, ask, mimic
+from dermcompress.answers import ask, size
+from dermcompress.distill import Course, Lesson, mimic
 from dermcompress.fold import fold
 from dermcompress.quantize import quantize_aware
 from dermcompress.slim import Seen
@@ -49,7 +50,7 @@ def error(pupil: Student, lesson: Lesson) -> float:
     """Mean squared error of the scores, as they are and mirrored."""
     views = (lesson.source[lesson.rows], lesson.source[lesson.rows][:, :, ::-1])
     own = np.stack([logits(pupil.net, view) for view in views])
-    return float(np.square(own - lesson.logits).mean())
+    return float(np.square(own - lesson.answers.logits).mean())
 
 
 # Size
@@ -151,14 +152,17 @@ def test_the_peer_takes_pixels_as_keras_own_mobilenetv2_and_folds() -> None:
 # Teaching
 
 
-def test_the_teacher_is_asked_about_every_view(teacher: Student, toys: Seen) -> None:
+def test_the_teacher_is_asked_about_every_view_and_only_once(
+    teacher: Student, toys: Seen, tmp_path: Path
+) -> None:
     rows = np.array([3, 5, 40])
     told: list[tuple[int, int]] = []
 
     def note(_: str, done: int, total: int) -> None:
         told.append((done, total))
 
-    scores, maps = ask(teacher, toys.pixels, rows, 4, note)
+    found = ask(teacher, toys.pixels, rows, 4, tmp_path, note)
+    scores, maps = found.logits, found.maps
     pixels = toys.pixels[rows]
     views = (pixels, pixels[:, :, ::-1], pixels[:, ::-1], pixels[:, ::-1, ::-1])
     assert scores.shape == (4, 3, 2)
@@ -166,11 +170,29 @@ def test_the_teacher_is_asked_about_every_view(teacher: Student, toys: Seen) -> 
         np.testing.assert_allclose(own, logits(teacher.net, view), atol=1e-4)
     assert list(maps) == STAGES
     assert told[-1] == (12, 12)
+    assert size(teacher, 3, 4) == scores.nbytes + sum(each.nbytes for each in maps.values())
+    told.clear()
+    again = ask(teacher, toys.pixels, rows, 4, tmp_path, note)
+    np.testing.assert_array_equal(again.logits, scores)
+    assert not told
 
 
-def test_maps_are_the_means_over_four_by_four_cells(teacher: Student, toys: Seen) -> None:
+def test_an_interrupted_teacher_leaves_nothing(
+    teacher: Student, toys: Seen, tmp_path: Path
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(teacher, toys.pixels, np.arange(3), 1, tmp_path, stop)
+    assert not list(tmp_path.iterdir())
+
+
+def test_maps_are_the_means_over_four_by_four_cells(
+    teacher: Student, toys: Seen, tmp_path: Path
+) -> None:
     rows = np.arange(6)
-    _, maps = ask(teacher, toys.pixels, rows, 1)
+    maps = ask(teacher, toys.pixels, rows, 1, tmp_path).maps
     _, _, _, *whole = teacher.watched()(toys.pixels[rows].astype(np.float32))
     for (name, cells), each in zip(maps.items(), whole, strict=True):
         count, side, _, channels = each.shape
@@ -180,10 +202,10 @@ def test_maps_are_the_means_over_four_by_four_cells(teacher: Student, toys: Seen
         np.testing.assert_allclose(cells[0], means, rtol=2e-3, atol=1e-3, err_msg=name)
 
 
-def test_maps_of_another_size_are_comparable(teacher: Student, toys: Seen) -> None:
+def test_maps_of_another_size_are_comparable(teacher: Student, tmp_path: Path) -> None:
     larger = Student(rebuild.resized(teacher.net, 48), teacher.kept)  # sides 24, 12 and 6
     pixels = np.full((1, 48, 48, 3), 90, np.uint8)
-    _, maps = ask(larger, pixels, np.array([0]), 1)
+    maps = ask(larger, pixels, np.array([0]), 1, tmp_path).maps
     _, _, _, *whole = larger.watched()(pixels.astype(np.float32))
     for cells, each in zip(maps.values(), whole, strict=True):
         assert cells.shape[2:4] == (4, 4)
@@ -202,21 +224,21 @@ def test_a_disturbed_student_is_brought_nearer(teacher: Student, lesson: Lesson)
 
 
 def test_a_slim_student_learns_from_the_channels_that_it_kept(
-    teacher: Student, lesson: Lesson
+    teacher: Student, lesson: Lesson, tmp_path: Path
 ) -> None:
     pupil = halved(teacher)
 
-    def strays() -> list[float]:
-        _, maps = ask(pupil, lesson.source, lesson.rows, 1)
+    def strays(when: str) -> list[float]:
+        maps = ask(pupil, lesson.source, lesson.rows, 1, tmp_path / when).maps
         return [
-            float(np.square(maps[n].astype(float)[0] - lesson.maps[n][0][..., ids]).mean())
+            float(np.square(maps[n].astype(float)[0] - lesson.answers.maps[n][0][..., ids]).mean())
             for n, ids in pupil.kept.items()
         ]
 
-    before, apart = strays(), error(pupil, lesson)
+    before, apart = strays("before"), error(pupil, lesson)
     mimic(pupil, lesson, replace(GENTLE, epochs=6, learning_rate=3e-3), "teaching")
     assert error(pupil, lesson) < 0.5 * apart
-    assert all(after < 0.7 * was for after, was in zip(strays(), before, strict=True))
+    assert all(after < 0.7 * was for after, was in zip(strays("after"), before, strict=True))
 
 
 def test_a_course_of_no_epochs_changes_nothing(teacher: Student, lesson: Lesson) -> None:
@@ -255,7 +277,7 @@ def test_half_of_the_weights_become_0_and_the_net_given_stays(
             assert share == pytest.approx(0 if whole else 0.5, abs=0.01), layer.name
     assert sparse.kept is teacher.kept
     scores = logits(sparse.net, lesson.source[lesson.rows])
-    assert np.mean(scores.argmax(1) == lesson.logits[0].argmax(1)) > 0.95
+    assert np.mean(scores.argmax(1) == lesson.answers.logits[0].argmax(1)) > 0.95
 
 
 def test_zeros_outlast_the_learning_of_int8(sparse: Student, lesson: Lesson) -> None:
