@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dermedge.cli_capture import Captures, capture
+from dermedge.cli_feed import Fps, List, Lock, Size, Skin, SourceName, inspection, wish
 from dermedge.options import (
     HOME,
     AllowUnsigned,
@@ -29,18 +31,12 @@ from dermedge.options import (
 
 if TYPE_CHECKING:
     from dermedge.bundle import Bundle
-    from dermedge.camera import Source
     from dermedge.diagnose import Diagnostician
     from dermedge.live import Sighting
     from dermedge.recorder import Keep, Recorder
+    from dermedge.source import Source
     from dermedge.window import Window
 
-_Source = Annotated[
-    str,
-    typer.Option(
-        help="0, /dev/videoN, rtsp://…, picamera2, a video file, or a folder of photographs."
-    ),
-]
 _Frames = Annotated[int | None, typer.Option(min=1, help="Judge so many frames, then end.")]
 _Window = Annotated[
     bool | None,
@@ -56,12 +52,11 @@ _Keep = Annotated[
 _PicturesMb = Annotated[int, typer.Option(min=1, help="Greatest size of all pictures, MB.")]
 _PicturesDays = Annotated[float, typer.Option(min=0.01, help="Pictures older than this go, days.")]
 _Smooth = Annotated[int, typer.Option(min=1, help="Average over the last so many judged frames.")]
-_Fps = Annotated[float | None, typer.Option(help="Pace of a folder of photographs. [10]")]
 
 
 def camera(
     bundle: BundleFile,
-    source: _Source = "0",
+    source: SourceName = "auto",
     frames: _Frames = None,
     window: _Window = None,
     record: _Record = None,
@@ -74,7 +69,12 @@ def camera(
     threshold: Threshold = None,
     threads: Threads = None,
     as_json: Json = False,
-    fps: _Fps = None,
+    fps: Fps = None,
+    size: Size = None,
+    lock: Lock = False,
+    skin_check: Skin = True,
+    capture_on: Captures = None,
+    list_cameras: List = False,
     allow_unsigned: AllowUnsigned = False,
     home: Home = HOME,
 ) -> None:
@@ -82,8 +82,12 @@ def camera(
 
     Ctrl-C, SIGTERM, and q or Esc in the window end it cleanly, with exit code 0 and a summary on
     standard error. Every line carries the frame's age: from its capture to the verdict. With
-    --json and --record the first line of a run also carries the notice. Pictures are kept only if
-    asked for, without EXIF or place, and encrypted if there is a key (kit records key makes one).
+    --json and --record the first line of a run also carries the notice. A camera that goes is
+    opened again until it is back, and both are said on standard error; frames of a camera that is
+    frozen, moves, or sees no skin are not assessable. fake: is a made-up camera, see
+    docs/camera.md; --list says which real ones there are. With --capture only those frames are
+    told and recorded that it captures. Pictures are kept only if asked for,
+    without EXIF or place, and encrypted if there is a key (kit records key makes one).
     Research software, not a medical device.
 
     \b
@@ -92,11 +96,14 @@ def camera(
       kit camera installed --source picamera2
       kit camera small.kit --source picamera2 --no-window --record today.jsonl
       kit camera small.kit --record today.jsonl --keep-pictures --key-file ~/records.key
+      kit camera small.kit --source fake:unplug@50,freeze@100,end@500 --no-window
+      kit camera small.kit --capture steady --capture button:17 --record today.jsonl
       kit camera small.kit --source photos/ --fps 2 --frames 20 --no-window --json
     """
     from dermedge import basis
-    from dermedge.camera import open_source
-    from dermedge.live import entry, watch
+    from dermedge.camera import opener
+    from dermedge.live import Listener, entry, watch
+    from dermedge.notify import VARIABLE, Notifier
     from dermedge.relay import appoint
     from dermedge.threshold import set_by_user
 
@@ -110,20 +117,43 @@ def camera(
     with ExitStack() as stack:
         recorder = _recorder(stack, record, record_mb, keep)
         screen = None if window is False else _screen(stack, must=bool(window))
-        feed = open_source(source, fps)
+        open_camera = opener(source, wish(size, fps, lock), _say)
+        feed = open_camera()
         stop = stack.enter_context(_stopping())
-        sightings = watch(feed, diagnostician, frames, smooth, stop)
+        service = stack.enter_context(Notifier(os.environ.get(VARIABLE)))
+
+        def idle(reason: str) -> None:
+            service.beat()
+            if screen is not None and not screen.show_nothing(reason):
+                stop.set()
+
+        sightings = watch(
+            *(feed, diagnostician, frames, smooth, stop),
+            reopen=None if feed.interval else open_camera,
+            inspect=inspection(feed, skin_check),
+            listener=Listener(_say, idle),
+        )
+        captures, fresh = capture(stack, capture_on, screen), dict[str, str]()
         for sighting in stack.enter_context(closing(sightings)):
             opened = diagnostician.bundle  # the one that judged this frame
             said = basis.remark(opened.contract, opened.signature)
-            line = {**entry(sighting, opened, runtime), **news.tell()}
+            fresh.update(news.tell())
             tally.add(sighting)
-            if recorder is not None:
-                line = recorder.add(line, sighting.frame.image, sighting.time)
-            typer.echo(json.dumps(line) if as_json else _plain(line, said))
+            captured = captures.of(sighting)
+            if captured is not None:
+                line = {**entry(sighting, opened, runtime), **captured, **fresh}
+                fresh.clear()
+                if recorder is not None:
+                    line = recorder.add(line, sighting.frame.image, sighting.time)
+                typer.echo(json.dumps(line) if as_json else _plain(line, said))
+            service.beat()
             if screen is not None and not screen.show(sighting, said):
                 break
     tally.tell(feed, diagnostician.contract.notice)
+
+
+def _say(text: str) -> None:
+    typer.echo(f"kit: {text}", err=True)
 
 
 def _keep(
@@ -191,12 +221,12 @@ class _Tally:
     """What the summary needs, in bounded memory."""
 
     def __init__(self) -> None:
-        self.judged, self.dropped = 0, 0
+        self.judged, self.dropped, self.losses = 0, 0, 0
         self._ages: deque[float] = deque(maxlen=1000)
 
     def add(self, sighting: Sighting) -> None:
         self.judged += 1
-        self.dropped = sighting.dropped
+        self.dropped, self.losses = sighting.dropped, sighting.losses
         self._ages.append(sighting.age_ms)
 
     def tell(self, source: Source, notice: str) -> None:
@@ -204,10 +234,11 @@ class _Tally:
         for reason in source.skipped[:5]:
             typer.echo(f"skipped: {reason}", err=True)
         age = f", median age {statistics.median(self._ages):.0f} ms" if self._ages else ""
+        gone = f", gone {self.losses} times" if self.losses else ""
         skipped = f", {len(source.skipped)} unreadable" if source.skipped else ""
         typer.echo(
-            f"{source.name}: {self.judged} frames judged, {self.dropped} dropped{skipped}{age}. "
-            f"{notice}",
+            f"{source.name}: {self.judged} frames judged, {self.dropped} dropped"
+            f"{skipped}{gone}{age}. {notice}",
             err=True,
         )
 

@@ -82,7 +82,7 @@ def wheelhouse(
 @app.command()
 def install(
     bundle: _Bundle = "installed",
-    source: _Source = "0",
+    source: _Source = "auto",
     threads: _Threads = None,
     allow_unsigned: _Unsigned = False,
     wheelhouse: _Wheelhouse = None,

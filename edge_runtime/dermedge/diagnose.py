@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -41,6 +42,14 @@ class Diagnosis:
     logits: npt.NDArray[np.float32]
     quality: quality.Quality
     latency_ms: float
+
+    def barred(self, problems: tuple[str, ...]) -> Diagnosis:
+        """The same, not assessable because of further problems; itself if there are none."""
+        if not problems:
+            return self
+        found = dataclasses.replace(self.quality, problems=(*self.quality.problems, *problems))
+        verdict = Verdict.NOT_ASSESSABLE
+        return dataclasses.replace(self, verdict=verdict, decision=verdict.value, quality=found)
 
 
 class Diagnostician:

@@ -130,8 +130,11 @@ def check_extra(extra: str, requirements: Sequence[str], version: Version) -> Fi
     absent = [name for name in wanted if not version(name)]
     if wanted and not absent:
         return Finding(topic, ", ".join(f"{name} {version(name)}" for name in wanted))
+    full, edge = DISTRIBUTIONS
+    if not wanted and version(edge):
+        return Finding(topic, f"no part of {edge}: it belongs on a training host")
     says = f"not installed: {', '.join(absent) or 'this distribution does not bring it'}"
-    return Finding(topic, says, f"pip install '{DISTRIBUTIONS[0]}[{extra}]'")
+    return Finding(topic, says, f"pip install '{edge if version(edge) else full}[{extra}]'")
 
 
 def check_gpu(version: Version, driver: bool) -> Finding:

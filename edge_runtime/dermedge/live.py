@@ -1,46 +1,42 @@
-"""The camera loop: a thread grabs frames, the newest one wins, probabilities are smoothed."""
+"""The camera loop: the newest frame is judged, probabilities are smoothed."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 
-from dermedge import basis
+from dermedge import basis, scene
 from dermedge.bundle import Bundle
-from dermedge.camera import Source
 from dermedge.contract import Contract
 from dermedge.decide import Judgement, Verdict, judge
 from dermedge.diagnose import Diagnosis, Diagnostician
 from dermedge.errors import CameraError
-from dermedge.image import RGB
+from dermedge.grabber import Frame, Grabber
+from dermedge.source import Source
 
 PATIENCE_S = 30.0
 
-_POLL_S = 0.1  # how soon `stop` is noticed while no frame comes
-_JOIN_S = 3.0
+Inspect = Callable[[Frame], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One frame of a source.
+class Listener:
+    """Who hears of the camera; both are called in the thread that runs the loop.
 
     Attributes:
-        number: 1 for the first frame that was grabbed, counting those dropped later.
-        image: uint8 (height, width, 3), RGB.
-        captured: `time.monotonic()` when the source handed it over, seconds.
+        news: Called with each thing that happens to it, in words: gone, back, frozen, resized.
+        idle: Called several times a second while it is gone, with the reason.
     """
 
-    number: int
-    image: RGB
-    captured: float
+    news: Callable[[str], None] = lambda text: None
+    idle: Callable[[str], None] = lambda reason: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +52,7 @@ class Sighting:
         age_ms: From the frame's capture to the verdict.
         dropped: Frames overwritten so far because newer ones came.
         time: When the verdict was ready, UTC.
+        losses: How often the camera has gone so far.
     """
 
     frame: Frame
@@ -66,6 +63,7 @@ class Sighting:
     age_ms: float
     dropped: int
     time: datetime
+    losses: int = 0
 
 
 def watch(
@@ -75,6 +73,9 @@ def watch(
     smooth: int = 5,
     stop: threading.Event | None = None,
     patience_s: float = PATIENCE_S,
+    reopen: Callable[[], Source] | None = None,
+    inspect: Inspect = scene.frozen,
+    listener: Listener | None = None,
 ) -> Generator[Sighting, None, None]:
     """Judge the newest frame of a source, again and again.
 
@@ -87,34 +88,30 @@ def watch(
         smooth: Average the calibrated probabilities over the last so many judged frames, 1 or more;
             those not assessable do not enter, so nothing lingers of a lesion that is out of sight.
         stop: Ends the loop cleanly; may be set in a signal handler.
-        patience_s: Without any frame for so long, the camera is taken to have stopped.
+        patience_s: Without any frame for so long, the camera is taken to hang.
+        reopen: Opens the camera again when it has gone, see `Grabber`; nothing is smoothed across
+            such a gap. Without it, a camera that goes ends the loop.
+        inspect: What is wrong with a frame in view of those before it, see `dermedge.scene`.
+        listener: Hears of the camera.
 
     Raises:
-        CameraError: The camera has stopped; says how many frames were judged before.
+        CameraError: The camera has stopped or hangs; says how many frames were judged before.
     """
     stop = threading.Event() if stop is None else stop
-    recent: deque[tuple[float, ...] | None] = deque(maxlen=smooth)
-    judged, terms = 0, diagnostician.contract
-    grabber = Grabber(source)
+    listener = listener or Listener()
+    recent = _Recent(smooth)
+    judged = 0
+    grabber = Grabber(source, reopen)
     try:
-        while judged != frames and (frame := grabber.take(stop, patience_s)) is not None:
-            diagnosis = diagnostician.diagnose(frame.image)
-            if diagnostician.contract is not terms:  # another model: nothing of the one before
-                terms = diagnostician.contract
-                recent.clear()
-            recent.append(diagnosis.probabilities if diagnosis.quality.ok else None)
-            smoothed = _smoothed(recent, terms)
+        while judged != frames:
+            frame = grabber.take(stop, patience_s, listener.idle)
+            for text in grabber.news():
+                listener.news(text)
+            if frame is None:
+                break
+            diagnosis = diagnostician.diagnose(frame.image).barred(inspect(frame))
             judged += 1
-            yield Sighting(
-                frame=frame,
-                diagnosis=diagnosis,
-                smoothed_probability=smoothed.probability if smoothed else None,
-                smoothed_verdict=smoothed.verdict if smoothed else Verdict.NOT_ASSESSABLE,
-                smoothed_decision=(smoothed.decision if smoothed else Verdict.NOT_ASSESSABLE.value),
-                age_ms=(time.monotonic() - frame.captured) * 1000,
-                dropped=grabber.dropped,
-                time=datetime.now(timezone.utc),
-            )
+            yield _sighting(frame, diagnosis, recent.add(frame, diagnosis, diagnostician), grabber)
     except CameraError as error:
         raise CameraError(f"{error} Frames judged before: {judged}.") from error
     finally:
@@ -141,77 +138,36 @@ def entry(sighting: Sighting, bundle: Bundle, runtime: str) -> dict[str, Any]:
     }
 
 
-class Grabber:
-    """Reads a source in its own thread into a slot for one frame; a newer one overwrites it."""
+class _Recent:
+    """The probabilities of the last judged frames, of one model and one unbroken view."""
 
-    def __init__(self, source: Source) -> None:
-        """Start the thread; it closes the source when it ends."""
-        self.dropped = 0
-        self._source = source
-        self._stop = threading.Event()
-        self._changed = threading.Condition()
-        self._slot: Frame | None = None
-        self._ended = False
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="dermedge-grabber", daemon=True)
-        self._thread.start()
+    def __init__(self, count: int) -> None:
+        self._each: deque[tuple[float, ...] | None] = deque(maxlen=count)
+        self._of: tuple[Contract, int] | None = None
 
-    def take(self, stop: threading.Event, patience_s: float) -> Frame | None:
-        """Wait for the newest frame and empty the slot; None at the end or once `stop` is set.
-
-        Raises:
-            CameraError: No frame for `patience_s` seconds.
-            Exception: Whatever ended the thread, after the last frame was taken.
-        """
-        give_up = time.monotonic() + self._source.interval + patience_s
-        with self._changed:
-            while not stop.is_set():
-                if self._slot is not None:
-                    frame, self._slot = self._slot, None
-                    return frame
-                if self._error is not None:
-                    raise self._error
-                if self._ended:
-                    return None
-                if time.monotonic() > give_up:
-                    raise CameraError(f"{self._source.name}: no frame for {patience_s:g} s.")
-                self._changed.wait(_POLL_S)
-        return None
-
-    def close(self) -> None:
-        """End the thread; one that hangs in a driver is left behind after a few seconds."""
-        self._stop.set()
-        self._thread.join(_JOIN_S)
-
-    def _run(self) -> None:
-        try:
-            # Closed by the thread that reads: OpenCV may crash when another one releases it.
-            with closing(self._source):
-                self._grab()
-        except Exception as error:
-            self._error = error
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def _grab(self) -> None:
-        number, due = 0, time.monotonic()
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
-            image = self._source.read()
-            if image is None:
-                return
-            number += 1
-            due += self._source.interval
-            self._put(Frame(number, image, time.monotonic()))
-
-    def _put(self, frame: Frame) -> None:
-        with self._changed:
-            self.dropped += self._slot is not None
-            self._slot = frame
-            self._changed.notify_all()
+    def add(self, frame: Frame, found: Diagnosis, judged_by: Diagnostician) -> Judgement | None:
+        """What their mean says; None where none of the frames is assessable."""
+        of = (judged_by.contract, frame.opening)
+        # Another model, or a camera that was away and may show another lesion: begin anew.
+        if self._of is None or self._of[0] is not of[0] or self._of[1] != of[1]:
+            self._each.clear()
+            self._of = of
+        self._each.append(found.probabilities if found.quality.ok else None)
+        known = [each for each in self._each if each is not None]
+        return judge(np.mean(known, axis=0), of[0]) if known else None
 
 
-def _smoothed(recent: Sequence[tuple[float, ...] | None], terms: Contract) -> Judgement | None:
-    """What the mean of the known probabilities says; None where none is known."""
-    known = [each for each in recent if each is not None]
-    return judge(np.mean(known, axis=0), terms) if known else None
+def _sighting(
+    frame: Frame, diagnosis: Diagnosis, smoothed: Judgement | None, grabber: Grabber
+) -> Sighting:
+    return Sighting(
+        frame=frame,
+        diagnosis=diagnosis,
+        smoothed_probability=smoothed.probability if smoothed else None,
+        smoothed_verdict=smoothed.verdict if smoothed else Verdict.NOT_ASSESSABLE,
+        smoothed_decision=smoothed.decision if smoothed else Verdict.NOT_ASSESSABLE.value,
+        age_ms=(time.monotonic() - frame.captured) * 1000,
+        dropped=grabber.dropped,
+        time=datetime.now(timezone.utc),
+        losses=grabber.losses,
+    )

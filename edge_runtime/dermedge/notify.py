@@ -32,7 +32,7 @@ class Notifier:
         self._next: float | None = None
 
     def beat(self) -> None:
-        """One judgement is done: the first time READY=1, later WATCHDOG=1 now and then."""
+        """The loop has come round once more: first READY=1, later WATCHDOG=1 now and then."""
         now = time.monotonic()
         if self._next is not None and now < self._next:
             return

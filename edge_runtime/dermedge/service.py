@@ -10,6 +10,7 @@ from dermedge.errors import InputError
 UNIT = "dermkit-camera.service"
 STATE = Path("/var/lib/dermkit")  # its records and its models; systemd makes it
 
+_PRIVATE = Path("/var/lib/private/dermkit")  # where it really is, with DynamicUser
 # What ProtectHome, PrivateTmp and the like keep from the service.
 _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))
 
@@ -29,8 +30,9 @@ Restart=on-failure
 RestartSec=10
 # Wrong usage does not mend itself.
 RestartPreventExitStatus=2
-# READY=1 comes with the first judgement, WATCHDOG=1 with later ones. The kit itself gives up on a
-# camera that is silent for 30 s, with a reason; the watchdog is for a process that hangs.
+# READY=1 comes with the first judgement, WATCHDOG=1 with later ones, and while a camera that has
+# gone is looked for. The kit itself gives up on a camera that is there but silent for 30 s, with a
+# reason; the watchdog is for a process that hangs.
 TimeoutStartSec=180
 WatchdogSec=90
 TimeoutStopSec=20
@@ -43,10 +45,13 @@ DynamicUser=yes
 SupplementaryGroups=video
 StateDirectory=dermkit
 StateDirectoryMode=0700
+# Of its own folder it may not change whom it trusts, nor the models: root installs those.
+ReadOnlyPaths=-{private}/keys -{private}/slots
 UMask=0077
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
+PrivateMounts=yes
 NoNewPrivileges=yes
 CapabilityBoundingSet=
 AmbientCapabilities=
@@ -63,11 +68,12 @@ RestrictSUIDSGID=yes
 LockPersonality=yes
 RemoveIPC=yes
 KeyringMode=private
+# Python, LiteRT, OpenCV and the picture encryption were run under the rule of the same name.
 MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-# sched_getaffinity and the like of the thread pools are refused, and not a reason to die.
+# The interpreter asks where its memory should lie (mbind): refused, and no reason to be killed.
 SystemCallErrorNumber=EPERM
 # Netlink: libcamera hears through it that a camera was plugged in.
 {network}
@@ -100,7 +106,7 @@ class Service:
 
     environment: Path
     bundle: str = "installed"
-    source: str = "0"
+    source: str = "auto"
     threads: int | None = None
     allow_unsigned: bool = False
 
@@ -109,7 +115,8 @@ def unit(service: Service) -> str:
     """The unit's text.
 
     Raises:
-        InputError: The bundle or the source is a path that the service can't see.
+        InputError: The bundle or the source is a path that the service can't see, or holds signs
+            that no unit may.
     """
     networked = "://" in service.source
     after = "Wants=network-online.target\nAfter=network-online.target\n" if networked else ""
@@ -120,6 +127,7 @@ def unit(service: Service) -> str:
         after=after,
         command=" ".join(map(_quoted, command(service))),
         state=STATE,
+        private=_PRIVATE,
         network=network if networked else f"{network}\nIPAddressDeny=any",
     )
 
@@ -153,6 +161,8 @@ def _seen(name: str) -> str:
 
 def _quoted(word: str) -> str:
     """As systemd reads it: % and $ mean something to it, quotes and spaces separate."""
+    if not word.isprintable():  # a line break would end the command, and begin a setting
+        raise InputError(f"{word!r} has signs that a service can't be given")
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     plain = escaped == word and not any(sign.isspace() or sign in "';" for sign in word)
     return word if plain and word else f'"{escaped}"'

@@ -163,11 +163,11 @@ def _complete(folder: Path, target: Target, say: Say) -> None:
     tried: set[str] = set()
     while absent := sorted(set(_conditional(folder)) - tried):
         tried.update(absent)
-        for requirement in absent:
+        for wanted in absent:
             try:
-                _download(folder, [requirement], target, say)
+                _download(folder, [wanted], target, say)
             except InputError:
-                say(f"left out {requirement}: no wheel, and perhaps not needed")
+                say(f"left out {wanted}: no wheel, and perhaps not needed")
 
 
 def _conditional(folder: Path) -> Iterator[str]:

@@ -27,6 +27,7 @@ _BOX = (960, 640)  # the frame is scaled to fit into it: width, height
 _MIN_WIDTH = 480
 _BAR, _LINE, _MARGIN = 56, 26, 12
 _QUIT_KEYS = {ord("q"), 27}  # 27 is Esc
+_CAPTURE_KEY = ord(" ")
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -59,6 +60,16 @@ def annotate(sighting: Sighting, remark: str = "") -> RGB:
     return canvas
 
 
+def nothing(reason: str) -> RGB:
+    """Draw that there is no picture, and why: the last one would pass for the present one."""
+    canvas = np.zeros((_BAR * 3, _BOX[0], 3), np.uint8)
+    canvas[:_BAR] = COLOURS[Verdict.NOT_ASSESSABLE]
+    _text(canvas, "NO CAMERA", 38, 1.0)
+    _text(canvas, reason, _BAR + _LINE, 0.6)
+    _text(canvas, NOTICE, _BAR + 2 * _LINE, 0.6)
+    return canvas
+
+
 class Window:
     """A window on this machine's screen; a context manager."""
 
@@ -69,6 +80,7 @@ class Window:
             MissingError: This OpenCV has no windows, or this machine has no screen.
         """
         self._title = title
+        self._asked = False
         if not _has_screen():
             raise MissingError("no screen here (DISPLAY is not set); use --no-window")
         try:
@@ -81,10 +93,16 @@ class Window:
 
     def show(self, sighting: Sighting, remark: str = "") -> bool:
         """Show one judged frame; False once q or Esc was pressed or the window was closed."""
-        cv2.imshow(self._title, cv2.cvtColor(annotate(sighting, remark), cv2.COLOR_RGB2BGR))
-        if cv2.waitKey(1) & 0xFF in _QUIT_KEYS:
-            return False
-        return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+        return self._draw(annotate(sighting, remark))
+
+    def show_nothing(self, reason: str) -> bool:
+        """Show that there is no camera, and why; see `show`."""
+        return self._draw(nothing(reason))
+
+    def asked(self) -> bool:
+        """Whether space was pressed since the last call."""
+        found, self._asked = self._asked, False
+        return found
 
     def close(self) -> None:
         """Close the window."""
@@ -100,6 +118,14 @@ class Window:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _draw(self, image: RGB) -> bool:
+        cv2.imshow(self._title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        key = cv2.waitKey(1) & 0xFF
+        self._asked = self._asked or key == _CAPTURE_KEY
+        if key in _QUIT_KEYS:
+            return False
+        return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
 
 
 def _has_screen() -> bool:

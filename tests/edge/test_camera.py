@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import cv2
@@ -13,10 +12,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from dermedge import camera, history
+from dermedge import camera, history, inventory, opencv
 from dermedge.cli_camera import camera as camera_command
-from dermedge.errors import CameraError, InputError, KitError, MissingError
+from dermedge.errors import CameraError, InputError, KitError
 from dermedge.image import RGB
+from dermedge.source import Wish
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 APP = """
@@ -86,7 +86,7 @@ class FakeCapture:
 
 def fake(monkeypatch: pytest.MonkeyPatch, script: list[RGB | None]) -> FakeCapture:
     capture = FakeCapture(script)
-    monkeypatch.setattr(camera.cv2, "VideoCapture", capture)
+    monkeypatch.setattr(opencv.cv2, "VideoCapture", capture)
     return capture
 
 
@@ -103,7 +103,7 @@ def test_a_folder_gives_rgb_photographs_in_order_and_counts_the_unreadable(tmp_p
     save(tmp_path / "a.png", pattern())
     (tmp_path / "b.jpg").write_bytes(b"not a photograph")
     save(tmp_path / "c.png", pattern()[:, ::-1].copy())
-    source = camera.open_source(str(tmp_path), fps=4)
+    source = camera.open_source(str(tmp_path), Wish(fps=4))
     assert source.interval == 0.25
     assert_pattern(source.read())
     second = source.read()
@@ -128,6 +128,40 @@ def test_a_camera_gives_rgb_with_the_shortest_queue(monkeypatch: pytest.MonkeyPa
     assert capture.settings == {cv2.CAP_PROP_BUFFERSIZE: 1}
     source.close()
     assert capture.released
+
+
+def test_a_usb_camera_is_asked_for_jpeg_then_size_then_pace(monkeypatch: pytest.MonkeyPatch):
+    bgr = np.ascontiguousarray(pattern()[:, :, ::-1])
+    capture = fake(monkeypatch, [bgr, bgr])
+    source = camera.open_source("/dev/video0", Wish(size=(1280, 720), fps=30))
+    assert_pattern(source.read())
+    asked = {cv2.CAP_PROP_FRAME_WIDTH: 1280, cv2.CAP_PROP_FRAME_HEIGHT: 720, cv2.CAP_PROP_FPS: 30}
+    mjpg = {cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"MJPG")}
+    assert list(capture.settings.items()) == list(
+        {cv2.CAP_PROP_BUFFERSIZE: 1, **mjpg, **asked}.items()
+    )
+
+
+def test_a_network_camera_gives_rgb(monkeypatch: pytest.MonkeyPatch):
+    bgr = np.ascontiguousarray(pattern()[:, :, ::-1])
+    fake(monkeypatch, [bgr, bgr])
+    assert_pattern(camera.open_source("rtsp://10.0.0.9/live").read())
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("0", Wish(lock=True)),
+        ("rtsp://10.0.0.9/live", Wish(size=(640, 480))),
+        (".", Wish(size=(640, 480))),
+        (".", Wish(lock=True)),
+        ("clip.mp4", Wish(lock=True)),
+        ("fake:", Wish(lock=True)),
+    ],
+)
+def test_a_wish_that_a_source_has_not_is_refused(text: str, asked: Wish):
+    with pytest.raises(InputError, match=r"lock|size"):
+        camera.open_source(text, asked)
 
 
 def test_a_camera_outlives_a_damaged_frame_but_not_its_cable(monkeypatch: pytest.MonkeyPatch):
@@ -181,88 +215,17 @@ def test_folders_that_show_nothing_are_refused(tmp_path: Path):
         source.read()
 
 
-@pytest.mark.parametrize(("text", "fps"), [("0", 5.0), (".", 0.0), (".", float("nan"))])
+@pytest.mark.parametrize(
+    ("text", "fps"), [("rtsp://x/y", 5.0), ("a.mp4", 5.0), (".", 0.0), (".", np.nan)]
+)
 def test_a_pace_that_makes_no_sense_is_refused(text: str, fps: float):
     with pytest.raises(InputError, match="fps"):
-        camera.open_source(text, fps)
+        camera.open_source(text, Wish(fps=fps))
 
 
 def test_an_unknown_scheme_is_refused():
     with pytest.raises(InputError, match="expected one of rtsp"):
         camera.open_source("ftp://somewhere/clip")
-
-
-class FakePicamera2:
-    """Delivers "RGB888" as the real one does: BGR in memory."""
-
-    events: list[str] = []  # noqa: RUF012
-    works = True
-
-    def create_video_configuration(self, main: dict, queue: bool) -> dict:
-        assert main["format"] == "RGB888"
-        assert not queue
-        return main
-
-    def configure(self, configuration: dict) -> None:
-        self.events.append("configure")
-
-    def start(self) -> None:
-        self.events.append("start")
-
-    def capture_array(self, name: str) -> RGB:
-        if not self.works:
-            raise RuntimeError("Camera frontend has timed out!")
-        return np.ascontiguousarray(pattern()[:, :, ::-1])
-
-    def stop(self) -> None:
-        self.events.append("stop")
-
-    def close(self) -> None:
-        self.events.append("close")
-
-
-@pytest.fixture
-def pi(monkeypatch: pytest.MonkeyPatch) -> type[FakePicamera2]:
-    module = types.ModuleType("picamera2")
-    found = type("Picamera2", (FakePicamera2,), {"events": []})
-    module.Picamera2 = found  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "picamera2", module)
-    return found
-
-
-def test_the_pi_camera_gives_rgb_and_is_released(pi: type[FakePicamera2]):
-    source = camera.open_source("picamera2")
-    assert_pattern(source.read())
-    source.close()
-    assert pi.events == ["configure", "start", "stop", "close"]
-
-
-def test_a_pi_camera_that_times_out_is_a_camera_error(pi: type[FakePicamera2]):
-    source = camera.open_source("picamera2")
-    pi.works = False
-    with pytest.raises(CameraError, match="timed out"):
-        source.read()
-
-
-def test_a_pi_camera_that_never_starts_is_released(pi: type[FakePicamera2]):
-    pi.works = False
-    with pytest.raises(CameraError, match="can't start"):
-        camera.open_source("picamera2")
-    assert pi.events[-1] == "close"
-
-
-def test_a_pi_without_a_camera_says_what_to_check(monkeypatch: pytest.MonkeyPatch):
-    module = types.ModuleType("picamera2")
-    module.Picamera2 = lambda: [][0]  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "picamera2", module)
-    with pytest.raises(CameraError, match="check the ribbon"):
-        camera.open_source("picamera2")
-
-
-def test_without_picamera2_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "picamera2", None)
-    with pytest.raises(MissingError, match="python3 -m venv --system-site-packages"):
-        camera.open_source("picamera2")
 
 
 def kit(*arguments: object) -> Result:
@@ -360,6 +323,79 @@ def test_a_signal_ends_kit_camera_cleanly(
     assert process.returncode == 0, complaints
     assert rest == ""
     assert "1 frames judged, 0 dropped" in complaints
+
+
+def test_kit_camera_lives_through_what_happens_to_a_camera(tiny_bundles: tuple[Path, Path]):
+    script = "fake:unplug@4+1,resize@8+4,corrupt@14+2,end@40"
+    found = kit(
+        *(tiny_bundles[0], "--source", script, "--size", "320x240", "--fps", 50),
+        *("--no-window", "--json", "--threads", 1),
+    )
+    assert found.exit_code == 0, found.stderr
+    lines = [json.loads(line) for line in found.stdout.splitlines()]
+    assert lines[-1]["frame"] > 30
+    assert all(line["age_ms"] > 0 for line in lines)
+    assert [line["quality"] for line in lines] == ["ok"] * len(lines)
+    for said in (
+        "kit: fake camera stopped giving frames; it was unplugged. Opening it again",
+        "kit: fake camera is back after",
+        "kit: fake camera: frames are 160 x 120 pixels from now on",
+        "kit: fake camera: frames are 320 x 240 pixels from now on",
+        "gone 1 times",
+    ):
+        assert said in found.stderr
+
+
+def test_kit_camera_tells_and_records_only_what_is_captured(
+    tiny_bundles: tuple[Path, Path], tmp_path: Path
+):
+    journal = tmp_path / "today.jsonl"
+    found = kit(
+        *(tiny_bundles[0], "--source", "fake:end@60", "--size", "160x120", "--no-window"),
+        *("--json", "--threads", 1, "--capture", "steady", "--record", journal),
+    )
+    assert found.exit_code == 0, found.stderr
+    (line,) = map(json.loads, found.stdout.splitlines())
+    assert line["capture"] == "steady"
+    assert line["frame"] > 20  # a second has passed
+    assert "notice" in line
+    assert list(history.read(journal)) == [line]
+
+
+@pytest.mark.parametrize("how", ["smile", "button:x", "key"])
+def test_a_capture_that_is_impossible_is_wrong_usage(tiny_bundles: tuple[Path, Path], how: str):
+    arguments = (tiny_bundles[0], "--source", "fake:", "--no-window", "--capture", how)
+    assert kit(*arguments).exit_code == 2
+
+
+def test_kit_camera_lists_cameras_without_a_bundle(monkeypatch: pytest.MonkeyPatch):
+    usb = inventory.Found("/dev/video0", "HD Webcam", ribbon=False)
+    monkeypatch.setattr(inventory, "look", lambda: inventory.Sight((usb,)))
+    found = kit("--list")
+    assert found.exit_code == 0, found.stderr
+    assert found.stdout.startswith("* /dev/video0  HD Webcam\nauto takes /dev/video0 (")
+
+
+@pytest.mark.parametrize("size", ["640", "640x", "0x480", "640X480", "640x480x3"])
+def test_a_size_that_is_none_is_wrong_usage(tiny_bundles: tuple[Path, Path], size: str):
+    assert kit(tiny_bundles[0], "--source", "fake:", "--size", size).exit_code == 2
+
+
+def test_auto_chooses_anew_each_time_and_tells_what_is_new(monkeypatch: pytest.MonkeyPatch):
+    bgr = np.ascontiguousarray(pattern()[:, :, ::-1])
+    nodes, said = ["/dev/video0"], []
+    monkeypatch.setattr(
+        inventory,
+        "look",
+        lambda: inventory.Sight((inventory.Found(nodes[-1], "HD Webcam", ribbon=False),)),
+    )
+    fake(monkeypatch, [bgr] * 9)
+    open_camera = camera.opener("auto", tell=said.append)
+    assert_pattern(open_camera().read())
+    assert open_camera().name == "/dev/video0"
+    nodes.append("/dev/video2")  # it was plugged in again
+    assert open_camera().name == "/dev/video2"
+    assert [line.split(" (")[0] for line in said] == ["camera: /dev/video0", "camera: /dev/video2"]
 
 
 def test_importing_the_command_loads_nothing_heavy():

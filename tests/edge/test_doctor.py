@@ -163,6 +163,14 @@ def test_an_absent_extra_is_no_fault_and_says_how_to_add_it():
     assert found.mend == "pip install 'dermkit[train]'"
 
 
+def test_a_device_is_not_told_to_install_the_other_distribution():
+    device = {"dermkit-edge": "0.1.0"}.get
+    assert doctor.check_extra("report", REQUIREMENTS, device).mend == (
+        "pip install 'dermkit-edge[report]'"
+    )
+    assert doctor.check_extra("train", REQUIREMENTS[:2], device).mend == ""
+
+
 @pytest.mark.parametrize(
     ("versions", "driver", "says", "mend"),
     [

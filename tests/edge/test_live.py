@@ -154,7 +154,7 @@ def test_a_camera_that_stops_says_how_many_frames_were_judged(judge: Diagnostici
 def test_a_camera_that_falls_silent_has_stopped(
     judge: Diagnostician, photo: RGB, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("dermedge.live._JOIN_S", 0.0)
+    monkeypatch.setattr("dermedge.grabber._JOIN_S", 0.0)
     source = Stepped(photo, permits=1)
     loop = watch(source, judge, patience_s=0.05)
     next(loop)

@@ -72,6 +72,14 @@ def test_verdict_hint_and_notice_are_written_within_the_picture(
     ]
 
 
+def test_no_camera_is_not_shown_as_a_picture(monkeypatch: pytest.MonkeyPatch):
+    written = []
+    monkeypatch.setattr(window.cv2, "putText", lambda image, text, *rest: written.append(text))
+    drawn = window.nothing("camera 0 stopped giving frames.")
+    assert tuple(int(value) for value in drawn[2, 2]) == window.COLOURS[Verdict.NOT_ASSESSABLE]
+    assert written == ["NO CAMERA", "camera 0 stopped giving frames.", window.NOTICE]
+
+
 def test_without_a_screen_the_error_names_the_way_out(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(window.sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
@@ -92,7 +100,13 @@ def test_a_headless_opencv_is_named(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize(
     ("key", "visible", "goes_on"),
-    [(-1, 1.0, True), (ord("q"), 1.0, False), (27, 1.0, False), (-1, 0.0, False)],
+    [
+        (-1, 1.0, True),
+        (ord(" "), 1.0, True),
+        (ord("q"), 1.0, False),
+        (27, 1.0, False),
+        (-1, 0.0, False),
+    ],
 )
 def test_q_esc_and_the_close_button_end_it(
     monkeypatch: pytest.MonkeyPatch,
@@ -111,6 +125,9 @@ def test_q_esc_and_the_close_button_end_it(
     monkeypatch.setattr(window.cv2, "destroyAllWindows", lambda: shown.append("closed"))
     with window.Window() as screen:
         assert screen.show(sighting(photo, diagnosis, Verdict.REFER)) is goes_on
+        assert screen.show_nothing("gone") is goes_on
+        assert screen.asked() is (key == ord(" "))
+        assert not screen.asked()
     bar = tuple(int(value) for value in shown[0][2, 2])
     assert bar == window.COLOURS[Verdict.REFER][::-1]  # imshow takes BGR
-    assert shown[1] == "closed"
+    assert shown[2] == "closed"

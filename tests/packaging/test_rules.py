@@ -18,7 +18,8 @@ SOURCES = {
 }
 EDGE_TOP = sys.stdlib_module_names | {"dermedge", "numpy", "cv2", "typer"}
 # What the extras name, what comes with typer, and what a Raspberry Pi brings.
-EDGE_INSIDE = EDGE_TOP | {"cryptography", "jinja2", "markupsafe", "matplotlib", "rich", "picamera2"}
+EXTRAS = {"cryptography", "gpiozero", "jinja2", "markupsafe", "matplotlib"}
+EDGE_INSIDE = EDGE_TOP | EXTRAS | {"rich", "picamera2"}
 INTERPRETERS = {"ai_edge_litert", "tflite_runtime"}
 TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_model_optimization"}
 HEAVY = TENSORFLOW | INTERPRETERS | {"numpy", "cv2", "matplotlib", "jinja2"}
