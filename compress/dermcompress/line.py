@@ -17,6 +17,7 @@ from dermedge.compare import Plan
 from dermedge.diagnose import Diagnostician
 from dermedge.errors import GateError
 from dermedge.progress import Progress, silent
+from dermedge.table import Table
 from dermtrain import run as runs
 from dermtrain.store import Store
 
@@ -76,15 +77,13 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
     opened = runs.open_run(job.run)
     table = opened.table(job.data, job.images)
     source = Source(opened.model(), opened.contract, table)
-    # A model of an earlier call must not pass for one of this.
-    (job.out / SMALL).unlink(missing_ok=True)
     workshop = Workshop(source, job.recipe, job.seed, store, job.whole, progress)
     built = {}
     for rung in asked:
         built[rung] = workshop.build(rung)
         candidate.pack(_path(job, rung), rung, built[rung], workshop)
         note(f"{rung.name}: {rung}")
-    ladder = _measured(job, built, progress)
+    ladder = _measured(job, built, table, progress)
     shipped = ladder.best()
     judged = shipped or ladder.nearest() or _least_bad(ladder)
     pair = [Diagnostician(bundle.open_bundle(x.bundle)) for x in (ladder.full, judged)]
@@ -98,6 +97,8 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
     page = ladder_page.write(ladder, job.out, judged, found)
     _copy(ladder.full.bundle, job.out / FLOAT)
     if shipped is None and not job.force:
+        # A model of an earlier call must not pass for one of this.
+        (job.out / SMALL).unlink(missing_ok=True)
         raise GateError(
             f"{ladder.refusal()}\nNothing is shipped; --force ships {judged.name}, "
             f"marked as failed. See {page}"
@@ -108,10 +109,9 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
     return Result(ladder, judged, page)
 
 
-def _measured(job: Job, built: Mapping[Rung, Built], progress: Progress) -> Ladder:
+def _measured(job: Job, built: Mapping[Rung, Built], table: Table, progress: Progress) -> Ladder:
     """All rungs on the run's test photographs, in one go, their timed runs taking turns."""
     bundles = [bundle.open_bundle(_path(job, rung)) for rung in built]
-    table = runs.open_run(job.run).table(job.data, job.images)
     plan = Plan()
     measured = compare.measure(bundles, table, plan, progress)
     rungs = []
