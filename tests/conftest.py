@@ -1,6 +1,7 @@
 """What every test may ask for: the real photographs, tiny bundles, a made-up photograph."""
 
 import os
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,24 @@ def photo() -> np.ndarray:
     image[(rows - 60) ** 2 + (columns - 80) ** 2 < 900] = (110, 60, 45)
     noise = np.random.default_rng(0).integers(-8, 9, image.shape)
     return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+class Links(HTMLParser):
+    """What a page would load, and which elements it has."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        named = ("src", "href", "xlink:href", "srcset", "action", "data")
+        self.loads += [value or "" for name, value in attrs if name in named]
+
+
+@pytest.fixture(scope="session")
+def links() -> type[Links]:
+    """Reads a page's HTML."""
+    return Links

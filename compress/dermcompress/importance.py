@@ -14,7 +14,6 @@ import tf_keras as keras
 
 from dermcompress.graph import Channels, mixes, nodes
 
-CRITERIA = ("taylor", "l1", "bn", "random")
 Scores = npt.NDArray[np.float64]  # by channel number
 _MEMORY = 8  # photographs at a time: every map and its gradient is held
 

@@ -14,7 +14,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit i
 )
 
 from dermcompress.student import Student
-from dermtrain import backbone
+from dermtrain import backbone, weights
 
 # The averages stay in float: the mean of many int8 values of the class-activation map is finer than
 # one int8 value, so that the ranking does not collapse to 256 steps.
@@ -100,7 +100,7 @@ def _set_range(layer: Any, ranges: dict[str, tuple[float, float]]) -> None:
     # camera can hand over its bytes as they are.
     low, high = ranges.get(name, (0.0, 255.0))
     for weight in layer.weights:
-        variable = weight.name.split("/")[-1].split(":")[0]
+        variable = weights.short(weight.name)
         if variable.startswith(("kernel", "depthwise_kernel")):
             continue  # by channel, taken from the weights themselves
         if variable.endswith("_min"):

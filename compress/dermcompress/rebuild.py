@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tf_keras as keras
 
 from dermcompress.graph import Channels, Mask, Node, mixes, retrace
+from dermtrain import weights
 
 _Values = npt.NDArray[np.float32]
 layers = keras.layers
@@ -73,7 +74,7 @@ def with_shapes(
     slim = retrace(model, make, size)
     for name, values in arrays.items():
         layer = slim.get_layer(name)
-        layer.set_weights([values[w.name.split("/")[-1].split(":")[0]] for w in layer.weights])
+        layer.set_weights([values[weights.short(w.name)] for w in layer.weights])
     return slim
 
 

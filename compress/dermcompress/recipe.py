@@ -14,6 +14,7 @@ NETS = (FULL, SLIM, RANDOM, PEER)
 FLOAT, QAT = "float32", "qat"
 EXPORTS = (FLOAT, "float16", "dynamic", "ptq", QAT)
 ALL = "all"
+CRITERIA = ("taylor", "l1", "bn", RANDOM)  # see `importance`
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,10 @@ class CompressRecipe:
     def rules(self) -> dict[str, bool]:
         """What must hold, in words, and whether it does."""
         names = [rung.name for rung in self.rung]
-        criteria = ("taylor", "l1", "bn", "random")
         return {
             "work lies above 0 and is at most 1": 0 < self.work <= 1,
             "size is 0 or lies in 32 to 1024": self.size == 0 or 32 <= self.size <= 1024,
-            f"criterion is one of {', '.join(criteria)}": self.criterion in criteria,
+            f"criterion is one of {', '.join(CRITERIA)}": self.criterion in CRITERIA,
             "rounds, sparsify and batch are at least 1": min(self.rounds, self.sparsify, self.batch)
             >= 1,
             "quantize is at least 0": self.quantize >= 0,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,29 +76,27 @@ def scan(
             leaving = ranked(space, scores)[: len(space.ids) - round(share * len(space.ids))]
             with _unread(channels, leaving):
                 losses.append(float(np.square(run().numpy() - full).mean()) / unit)
-        # Without any, a smaller share can't do less damage: chance of so few photographs.
+        # Where a smaller share does less damage, that is chance of so few photographs.
         falling = np.maximum.accumulate([0.0, *reversed(losses)])[::-1]
         found.append(Damage(space, (*KEPT, 1.0), tuple(float(x) for x in falling)))
         progress("sensitivity", done, len(spaces))
     return found
 
 
-class _unread:  # noqa: N801  (used like a function)
+@contextmanager
+def _unread(channels: Channels, leaving: npt.NDArray[np.int64]) -> Iterator[None]:
     """Nobody reads these channels while this lasts."""
-
-    def __init__(self, channels: Channels, leaving: npt.NDArray[np.int64]) -> None:
-        self._changed = []
-        for node in channels.nodes:
-            if mixes(node.layer) and np.isin(channels.read_by(node), leaving).any():
-                self._changed.append((node.layer.kernel, np.isin(channels.read_by(node), leaving)))
-
-    def __enter__(self) -> None:
-        self._kept = [kernel.numpy() for kernel, _ in self._changed]
-        for kernel, gone in self._changed:
-            kernel.assign(kernel.numpy() * ~gone[:, None])
-
-    def __exit__(self, *_: object) -> None:
-        for (kernel, _), values in zip(self._changed, self._kept, strict=True):
+    readers = [node for node in channels.nodes if mixes(node.layer)]
+    kept = []
+    for node in readers:
+        gone = np.isin(channels.read_by(node), leaving)
+        if gone.any():
+            kept.append((node.layer.kernel, node.layer.kernel.numpy()))
+            node.layer.kernel.assign(kept[-1][1] * ~gone[:, None])
+    try:
+        yield
+    finally:
+        for kernel, values in kept:
             kernel.assign(values)
 
 

@@ -134,9 +134,8 @@ class Workshop:
             model = self._export(rung, pupil)
             worst = () if rung.export in _PLAIN else self._worst(pupil, model)
             atomic.write_text(notes, json.dumps([dataclasses.asdict(layer) for layer in worst]))
-            with atomic.whole(path) as temporary:
-                temporary.write_bytes(model)
-        chosen = self.chosen(pupil.side)
+            atomic.write_bytes(path, model)
+        looked = seen or rung.net in (SLIM, RANDOM)
         return Built(
             path.read_bytes(),
             pupil.side,
@@ -146,7 +145,7 @@ class Workshop:
             {
                 "rung": str(rung),
                 "side": pupil.side,
-                "representative": chosen.as_dict() if seen or rung.net in (SLIM, RANDOM) else None,
+                "representative": self.chosen(pupil.side).as_dict() if looked else None,
                 "worst_layers": json.loads(notes.read_text(encoding="utf-8")),
             },
         )
@@ -172,8 +171,7 @@ class Workshop:
     def answers(self) -> Answers:
         """What the full model says of the training photographs."""
         views, run = self.recipe.views, self.source.contract.model.sha256
-        made_of = (__version__, run, self.pixels.key, views, answers.GRID)
-        digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+        digest = _digest(__version__, run, self.pixels.key, views, answers.GRID)
         folder = self.store.entry(f"answers-{digest}")
         if not any(folder.iterdir()):
             self.store.reserve(answers.size(self.full, len(self.train), views))
@@ -268,14 +266,15 @@ class Workshop:
 
     def _kept(self, suffix: str, *parts: object) -> Path:
         """Where a step's result is kept; the name changes with all that it is made of."""
-        all_of_it = (
-            *(__version__, self.source.contract.model.sha256, self.pixels.key, self.seed),
-            *parts,
-        )
-        digest = hashlib.sha256(repr(all_of_it).encode()).hexdigest()[:16]
-        run = self.source.contract.model.sha256[:16]
-        folder = self.store.entry(f"compress-{run}")
+        run = self.source.contract.model.sha256
+        digest = _digest(__version__, run, self.pixels.key, self.seed, *parts)
+        folder = self.store.entry(f"compress-{run[:16]}")
         path = folder / f"{digest}{suffix}"
         if not path.is_file():
             self.store.reserve(_ROOM)
         return path
+
+
+def _digest(*parts: object) -> str:
+    """A name that changes with all of these."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import suppress
-from types import TracebackType
+
+from dermedge.closing import Closing
 
 # Where systemd puts the address for a unit of Type=notify.
 VARIABLE = "NOTIFY_SOCKET"
@@ -13,7 +14,7 @@ VARIABLE = "NOTIFY_SOCKET"
 _EVERY_S = 5.0  # each message wakes systemd, which need not hear of every frame
 
 
-class Notifier:
+class Notifier(Closing):
     """Reports to systemd; without an address, as everywhere but in a service, it says nothing.
 
     A message that systemd doesn't take is dropped: a camera must not wait for its supervisor.
@@ -42,17 +43,6 @@ class Notifier:
     def close(self) -> None:
         """Say that the service is about to end."""
         self._send(b"STOPPING=1")
-
-    def __enter__(self) -> Notifier:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _send(self, message: bytes) -> None:
         if not self._address:

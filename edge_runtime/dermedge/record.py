@@ -13,10 +13,10 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from dermedge import history
+from dermedge.closing import Closing
 from dermedge.errors import StorageError
 from dermedge.history import SEQUENCE
 from dermedge.syncer import Syncer
@@ -27,7 +27,7 @@ PARTS = 8  # a full journal loses an eighth of its past at a time
 _TAIL = 1 << 16  # bytes in which the last record is looked for first
 
 
-class Journal:
+class Journal(Closing):
     """An open journal; its lines are numbered on, over restarts, by `sequence` (1, 2, …).
 
     When the file holds `max_bytes / PARTS`, it is renamed to `NAME.<its last number>`, and the
@@ -117,17 +117,6 @@ class Journal:
             if self._lock >= 0:
                 os.close(self._lock)
             self._lock = -1
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT

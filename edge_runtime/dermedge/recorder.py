@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from dermedge import pictures, record
+from dermedge.closing import Closing
 from dermedge.crypt import Key
 from dermedge.errors import StorageError
 from dermedge.image import RGB
@@ -32,7 +32,7 @@ class Keep:
     max_days: float = pictures.MAX_DAYS
 
 
-class Recorder:
+class Recorder(Closing):
     """An open journal and, beside it, the pictures; a context manager."""
 
     def __init__(
@@ -94,14 +94,3 @@ class Recorder:
             StorageError: The last lines could not be synced.
         """
         self._journal.close()
-
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

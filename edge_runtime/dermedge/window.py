@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from types import TracebackType
 
 import cv2
 import numpy as np
 
+from dermedge.closing import Closing
 from dermedge.decide import Verdict
 from dermedge.errors import MissingError
 from dermedge.image import RGB
@@ -70,7 +70,7 @@ def nothing(reason: str) -> RGB:
     return canvas
 
 
-class Window:
+class Window(Closing):
     """A window on this machine's screen; a context manager."""
 
     def __init__(self, title: str = "kit camera") -> None:
@@ -107,17 +107,6 @@ class Window:
     def close(self) -> None:
         """Close the window."""
         cv2.destroyAllWindows()
-
-    def __enter__(self) -> Window:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _draw(self, image: RGB) -> bool:
         cv2.imshow(self._title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dermcompress import importance, recipe
+from dermcompress import recipe
 from dermcompress.recipe import CompressRecipe, Rung
 from dermedge.errors import InputError
 from dermedge.gate import Gate
@@ -84,7 +84,7 @@ def test_the_full_model_alone_is_refused(asked: str) -> None:
 
 
 def test_criteria_are_those_that_there_are() -> None:
-    for criterion in importance.CRITERIA:
+    for criterion in recipe.CRITERIA:
         assert all(CompressRecipe("tests", criterion=criterion).rules().values())
 
 

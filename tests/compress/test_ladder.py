@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -233,24 +232,10 @@ def test_counts_are_short(value, text):
     assert ladder_table.count(value) == text
 
 
-class Links(HTMLParser):
-    """What a page would load, and which elements it has."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.loads, self.tags = [], []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        named = ("src", "href", "xlink:href", "srcset", "action", "data")
-        self.loads += [value or "" for name, value in attrs if name in named]
-
-
-def test_the_page_asks_for_nothing_outside_of_itself(climbed, flipped, audited):
+def test_the_page_asks_for_nothing_outside_of_itself(climbed, flipped, audited, links):
     ladder = Ladder((*climbed, flipped), Gate(), OPEN)
     page = ladder_page.render(ladder, flipped, audited)
-    found = Links(page)
+    found = links(page)
     assert all(value.startswith(("#", "data:image/jpeg;base64,")) for value in found.loads)
     assert not {"script", "link", "iframe", "object"} & set(found.tags)
     assert found.tags.count("img") == 24
@@ -342,7 +327,7 @@ def test_both_files_are_written(ladder, climbed, audited, tmp_path):
     assert page.name == "ladder.html"
 
 
-def test_chromium_shows_the_page_without_a_network(climbed, flipped, audited, tmp_path):
+def test_chromium_shows_the_page_without_a_network(climbed, flipped, audited, tmp_path, links):
     chromium = shutil.which("chromium")
     if chromium is None:
         if os.environ.get("CI") == "true":
@@ -359,6 +344,6 @@ def test_chromium_shows_the_page_without_a_network(climbed, flipped, audited, tm
         timeout=120,
         check=True,
     ).stdout
-    tags = Links(shown).tags
+    tags = links(shown).tags
     assert (tags.count("svg"), tags.count("img")) == (1, 24)
     assert "not a medical device" in shown

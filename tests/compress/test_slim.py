@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.linear_model import Ridge
 
-from dermcompress import graph, importance, rebuild, student, widths
+from dermcompress import graph, importance, rebuild, recipe, student, widths
 from dermcompress.least_squares import solve
 from dermcompress.reconstruct import reconstruct
 from dermcompress.slim import Aim, Seen, Slimmed, slim
@@ -412,7 +412,7 @@ def test_what_matters_to_the_loss_is_a_better_guide_than_chance(
     assert lost(aim, 0) < np.median(by_chance)
 
 
-@pytest.mark.parametrize("criterion", importance.CRITERIA)
+@pytest.mark.parametrize("criterion", recipe.CRITERIA)
 def test_the_channels_that_leave_are_those_that_matter_least(
     criterion: str, teacher: Student, learnt: keras.Model, toys: Seen
 ) -> None:

@@ -3,7 +3,6 @@ import os
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import cv2
@@ -53,23 +52,9 @@ def real(found):
     return dataclasses.replace(found, setting=dataclasses.replace(found.setting, made_up=""))
 
 
-class Links(HTMLParser):
-    """What a page would load, and which elements it has."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.loads, self.tags = [], []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        named = ("src", "href", "xlink:href", "srcset", "action", "data")
-        self.loads += [value or "" for name, value in attrs if name in named]
-
-
-def test_the_page_asks_for_nothing_outside_of_itself(flipped):
+def test_the_page_asks_for_nothing_outside_of_itself(flipped, links):
     page = report.render(flipped, 0.02)
-    found = Links(page)
+    found = links(page)
     assert all(value.startswith("#") for value in found.loads)
     assert not {"script", "link", "iframe", "img", "object"} & set(found.tags)
     assert not re.findall(r"url\((?!#)", page.replace('"', ""))
@@ -184,7 +169,7 @@ def test_sizes_are_given_in_fitting_units():
     assert (summary.size(94_211_004), summary.size(3412)) == ("94.2 MB", "3.4 kB")
 
 
-def test_chromium_shows_the_page_without_a_network(found, tmp_path):
+def test_chromium_shows_the_page_without_a_network(found, tmp_path, links):
     chromium = shutil.which("chromium")
     if chromium is None:
         if os.environ.get("CI") == "true":
@@ -200,7 +185,7 @@ def test_chromium_shows_the_page_without_a_network(found, tmp_path):
         timeout=120,
         check=True,
     ).stdout
-    tags = Links(shown).tags
+    tags = links(shown).tags
     assert tags.count("svg") == len(PLOTS)
     assert "not a medical device" in shown
     assert NASTY not in shown

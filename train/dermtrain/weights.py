@@ -73,7 +73,7 @@ def save(model: keras.Model, path: Path, more: Mapping[str, npt.NDArray] | None 
         more: Further arrays to go with them, by key.
     """
     arrays = {
-        f"{layer.name}/{_short(weight.name)}": weight.numpy()
+        f"{layer.name}/{short(weight.name)}": weight.numpy()
         for layer in model.layers
         for weight in layer.weights
     }
@@ -128,7 +128,7 @@ def imagenet() -> Path:
 def _fill_layer(layer: keras.layers.Layer, values: Mapping[str, npt.NDArray] | None) -> bool:
     if not values:
         return False
-    arrays = [values.get(_short(w.name), np.zeros(w.shape, np.float32)) for w in layer.weights]
+    arrays = [values.get(short(w.name), np.zeros(w.shape, np.float32)) for w in layer.weights]
     if any(a.shape != tuple(w.shape) for a, w in zip(arrays, layer.weights, strict=True)):
         return False
     layer.set_weights([array.astype(np.float32) for array in arrays])
@@ -155,7 +155,7 @@ def _read_h5(path: Path) -> Arrays:
         # ".../conv1_conv/kernel:0" in legacy files: the layer is the name before the variable
         if isinstance(item, h5py.Dataset) and "/" in name:
             *_, layer, variable = name.split("/")
-            arrays.setdefault(layer, {})[_short(variable)] = np.asarray(item)
+            arrays.setdefault(layer, {})[short(variable)] = np.asarray(item)
 
     with h5py.File(path, "r") as archive:
         # A whole saved model also holds the optimizer's moments, under the same names.
@@ -163,7 +163,8 @@ def _read_h5(path: Path) -> Arrays:
     return arrays
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """Name of a variable without its layer's: `conv1_conv/kernel:0` -> `kernel`."""
     return name.rsplit("/", 1)[-1].split(":")[0]
 
 
