@@ -119,7 +119,7 @@ def stress(
 
 def predicted(judge: Diagnostician, table: Table, pictures: Sequence[RGB]) -> Predictions:
     """What a model says of pictures in place of the table's own photographs, in its order."""
-    logits = np.stack([judge.diagnose(picture).logits for picture in pictures])
+    logits = np.stack([judge.diagnose(picture).outputs.scores for picture in pictures])
     terms = judge.contract
     each = probabilities(logits, terms.calibration.temperature)
     return Predictions(terms, table, reported(each, terms.positive), logits)

@@ -21,6 +21,9 @@ NOTICE = (
     "When in doubt, or when a lesion changes, see one."
 )
 
+# The kinds of output that a model may have: see `dermedge.model.Outputs`.
+KINDS = LOGITS, MAP, EMBEDDING = ("logits", "map", "embedding")
+
 # How the notice of a model begins that was shipped although its gate said no.
 FAILED_GATE = "THIS MODEL FAILED ITS GATE"
 
@@ -70,10 +73,10 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One output tensor of the model, in order; the first holds the scores (`logits`)."""
+    """One output tensor of the model, in order; the first holds the scores."""
 
     name: str
-    kind: str = "logits"
+    kind: str = LOGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +280,8 @@ def _check(contract: Contract, where: str) -> None:
         "without positive labels the uncertain band begins at 0": bool(contract.positive)
         or low == 0,
         "the first output is of kind logits": bool(contract.outputs)
-        and contract.outputs[0].kind == "logits",
+        and contract.outputs[0].kind == LOGITS,
+        f"outputs are of kind {', '.join(KINDS)}": all(x.kind in KINDS for x in contract.outputs),
         "calibration.temperature is above 0": contract.calibration.temperature > 0,
         "decision.chosen_for is one of the thresholds": decision.chosen_for in decision.thresholds,
         "thresholds are probabilities": all(0 <= t <= 1 for t in decision.thresholds.values()),

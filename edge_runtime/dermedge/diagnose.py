@@ -8,16 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from dermedge import image as images
 from dermedge import quality
 from dermedge.bundle import Bundle
 from dermedge.decide import Verdict, judge, probabilities
 from dermedge.errors import ImageError
 from dermedge.image import RGB
-from dermedge.model import Classifier
+from dermedge.model import Classifier, Outputs
 from dermedge.prepare import prepare
 
 
@@ -30,7 +27,8 @@ class Diagnosis:
         decision: The same in words; for `named` the name of the class.
         probability: Calibrated, of the positive classes together; without any, of the top class.
         probabilities: Calibrated, of each class, in the order of the contract's labels.
-        logits: float32 (n,), the model's raw scores.
+        outputs: The model's raw scores; also its class-activation map and embedding, if it gives
+            them.
         quality: May it be judged, and if not, why.
         latency_ms: From RGB pixels to verdict, reading the file not included.
     """
@@ -39,7 +37,7 @@ class Diagnosis:
     decision: str
     probability: float
     probabilities: tuple[float, ...]
-    logits: npt.NDArray[np.float32]
+    outputs: Outputs
     quality: quality.Quality
     latency_ms: float
 
@@ -75,15 +73,15 @@ class Diagnostician:
         start = time.perf_counter()
         contract = self.contract
         seen = quality.judge(image, contract.quality)
-        logits = self.classifier.scores(prepare(image, contract.input))
-        each = probabilities(logits, contract.calibration.temperature)
+        outputs = self.classifier.run(prepare(image, contract.input))
+        each = probabilities(outputs.scores, contract.calibration.temperature)
         found = judge(each, contract, seen.ok)
         return Diagnosis(
             verdict=found.verdict,
             decision=found.decision,
             probability=found.probability,
             probabilities=tuple(float(p) for p in each),
-            logits=logits,
+            outputs=outputs,
             quality=seen,
             latency_ms=(time.perf_counter() - start) * 1000,
         )

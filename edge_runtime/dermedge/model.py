@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dermedge.contract import Contract
+from dermedge.contract import EMBEDDING, LOGITS, MAP, Contract
 from dermedge.errors import BundleError, KitError, MissingError
 from dermedge.quiet import quiet
 
@@ -20,6 +21,22 @@ RUNTIMES = (
     ("ai_edge_litert.interpreter", "ai-edge-litert"),
     ("tflite_runtime.interpreter", "tflite-runtime"),
 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """What one pass of a model gives.
+
+    Attributes:
+        scores: float32 (n,): one logit for each class of the contract.
+        map: float32 (rows, columns, n), the class activations whose mean is the scores; None if the
+            model does not give them.
+        embedding: float32 (d,), the pooled features that the head reads; None likewise.
+    """
+
+    scores: npt.NDArray[np.float32]
+    map: npt.NDArray[np.float32] | None = None
+    embedding: npt.NDArray[np.float32] | None = None
 
 
 class Classifier:
@@ -61,42 +78,55 @@ class Classifier:
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{self.runtime} can't run {contract.model.file}: {error}") from error
         self._input = self._interpreter.get_input_details()[0]
-        self._scores = self._interpreter.get_output_details()[0]
-        for tensor in (self._input, self._scores):
+        given = self._interpreter.get_output_details()
+        if len(given) < len(contract.outputs):
+            raise BundleError(
+                f"model and contract disagree: expected {len(contract.outputs)} outputs, "
+                f"found {len(given)}"
+            )
+        # By kind; of two of a kind the first counts, as the scores come first.
+        self._outputs = {
+            output.kind: tensor
+            for output, tensor in reversed(list(zip(contract.outputs, given, strict=False)))
+        }
+        for tensor in (self._input, *self._outputs.values()):
             _expect_numbers(tensor)
         self._to_input = _converter(self._input)
-        expected = (1, contract.input.height, contract.input.width, 3)
-        self._expect("input", self._input, expected)
-        self._expect("scores", self._scores, (1, len(contract.labels)))
+        classes = len(contract.labels)
+        _expect("input", self._input, (1, contract.input.height, contract.input.width, 3))
+        _expect(LOGITS, self._outputs[LOGITS], (1, classes))
+        if MAP in self._outputs:
+            _expect(MAP, self._outputs[MAP], (1, None, None, classes))
+        if EMBEDDING in self._outputs:
+            _expect(EMBEDDING, self._outputs[EMBEDDING], (1, None))
 
     def scores(self, prepared: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Run the model once for its scores, float32 (n,); see `run`."""
+        return self.run(prepared).scores
+
+    def run(self, prepared: npt.NDArray[Any]) -> Outputs:
         """Run the model once.
 
         Args:
             prepared: (1, height, width, 3), as `dermedge.prepare` returns it.
 
-        Returns:
-            float32 (n,): one logit for each class of the contract.
-
         Raises:
-            BundleError: The model is broken: a score is not a finite number.
+            BundleError: The model is broken: what it gave is not a finite number.
         """
         self._interpreter.set_tensor(self._input["index"], self._to_input(prepared))
         self._interpreter.invoke()
-        raw = self._interpreter.get_tensor(self._scores["index"])[0]
-        if self._scores["dtype"] is np.float32:
-            if not np.isfinite(raw).all():
-                raise BundleError(f"the model gave scores that are no numbers: {raw}")
-            return raw
-        scale, zero_point = self._scores["quantization"]
-        return (raw.astype(np.int64) - zero_point).astype(np.float32) * np.float32(scale)
+        found = {kind: self._value(kind) for kind in self._outputs}
+        return Outputs(found[LOGITS], found.get(MAP), found.get(EMBEDDING))
 
-    def _expect(self, name: str, tensor: Any, shape: tuple[int, ...]) -> None:
-        found = tuple(int(n) for n in tensor["shape"])
-        if found != shape:
-            raise BundleError(
-                f"model and contract disagree: expected {name} {shape}, found {found}"
-            )
+    def _value(self, kind: str) -> npt.NDArray[np.float32]:
+        tensor = self._outputs[kind]
+        raw = self._interpreter.get_tensor(tensor["index"])[0]
+        if tensor["dtype"] is np.float32:
+            if not np.isfinite(raw).all():
+                raise BundleError(f"the model gave {kind} that are no numbers: {raw}")
+            return raw
+        scale, zero_point = tensor["quantization"]
+        return (raw.astype(np.int64) - zero_point).astype(np.float32) * np.float32(scale)
 
 
 def cores() -> int:
@@ -124,6 +154,16 @@ def _runtime(wanted: str | None) -> tuple[Callable[..., Any], str]:
     if wanted:
         raise MissingError(f"{wanted} is not installed; run: pip install {wanted}")
     raise MissingError("no TFLite runtime is installed; run: pip install ai-edge-litert")
+
+
+def _expect(kind: str, tensor: Any, shape: tuple[int | None, ...]) -> None:
+    """Refuse a tensor of another shape; None stands for any length."""
+    found = tuple(int(n) for n in tensor["shape"])
+    if len(found) != len(shape) or any(
+        w not in (None, n) for n, w in zip(found, shape, strict=True)
+    ):
+        wanted = str(shape).replace("None", "any")
+        raise BundleError(f"model and contract disagree: expected {kind} {wanted}, found {found}")
 
 
 def _expect_numbers(tensor: Any) -> None:

@@ -206,7 +206,7 @@ def _collect(terms: Contract, table: Table, diagnoses: Sequence[Diagnosis]) -> P
         contract=terms,
         table=table,
         probabilities=np.array([d.probability for d in diagnoses]),
-        logits=np.array([d.logits for d in diagnoses]),
+        logits=np.array([d.outputs.scores for d in diagnoses]),
         decisions=tuple(d.decision for d in diagnoses),
         quality=tuple(d.quality.verdict for d in diagnoses),
     )

@@ -84,7 +84,7 @@ def test_a_diagnosis_is_what_its_parts_say(small: Path, photo: np.ndarray):
     terms = opened.contract
     logits = judge.classifier.scores(prepare(photo, terms.input))
     expected = positive_probability(logits, terms.calibration.temperature, terms.positive)
-    np.testing.assert_array_equal(found.logits, logits)
+    np.testing.assert_array_equal(found.outputs.scores, logits)
     assert found.probability == pytest.approx(float(expected))
     assert sum(found.probabilities) == pytest.approx(1)
     assert found.verdict is decide(found.probability, terms.decision, found.quality.ok)

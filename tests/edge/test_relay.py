@@ -71,7 +71,7 @@ def test_a_new_model_takes_over_between_two_frames_and_none_is_dropped(
         numbers.append(sighting.frame.number)
         models.append(judge.bundle.sha256)
         alone = Diagnostician(judge.bundle, 1).diagnose(photo)
-        assert np.array_equal(sighting.diagnosis.logits, alone.logits)
+        assert np.array_equal(sighting.diagnosis.outputs.scores, alone.outputs.scores)
         if len(models) > 1 and models[-1] != models[-2]:
             # Nothing of the model before enters the average.
             assert sighting.smoothed_probability == pytest.approx(alone.probability)
