@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dermedge.compare import Comparison, Measured, Setting
+from dermedge.delong import Difference
 from dermedge.errors import InputError
 from dermedge.gate import Gate
 
@@ -45,6 +46,9 @@ class Climbed:
         zeros: Share of the weights that are 0.
         comparison: Beside the full model; None for the full model itself.
         measured: What it costs and is worth.
+        ranking: AUC less the full model's on validation and test together, which the gate judges:
+            no model's ranking learnt from either, and the full one was chosen on validation, so
+            what this leans to is the full model. None for the full model.
         failures: The gate's reasons, see `dermedge.gate.judge`; empty if it passes.
         opset: Runtime -> operations that it lacks.
         speeds: Runtime, as installed -> median latency, ms.
@@ -58,6 +62,7 @@ class Climbed:
     zeros: float
     comparison: Comparison | None
     measured: Measured
+    ranking: Difference | None
     failures: tuple[str, ...]
     opset: Mapping[str, Sequence[str]]
     speeds: Mapping[str, float]
@@ -187,6 +192,7 @@ class Ladder:
             "failures": list(rung.failures),
             "beyond_limits": list(self.meets(rung)),
             "auc_difference": None if beside is None else asdict(beside.difference),
+            "auc_difference_val_test": None if rung.ranking is None else asdict(rung.ranking),
             "agreement": None if beside is None else asdict(beside.agreement),
             "lacking": {runtime: list(lacking) for runtime, lacking in rung.opset.items()},
             "median_ms": dict(rung.speeds),

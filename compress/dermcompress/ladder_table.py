@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dermcompress.ladder import Climbed, Ladder
+from dermedge.delong import Difference
 from dermedge.gate import caught
 from dermedge.summary import MINUS, TIMES, Cell, difference, interval, size
 
@@ -31,7 +32,8 @@ def headings(ladder: Ladder) -> tuple[str, ...]:
         "File (zipped)",
         "Latency (times faster)",
         "AUC (interval)",
-        "Difference (interval)",
+        "Difference, test",
+        "Difference, validation and test",
         name.capitalize(),
         "Flips (to)",
         "ECE",
@@ -51,7 +53,8 @@ def cells(ladder: Ladder, rung: Climbed) -> tuple[Cell, ...]:
         Cell(size(found.sizes.model), size(found.sizes.zipped)),
         Cell(f"{rung.ms:.1f} ms", "" if rung is ladder.full else f"{TIMES} {faster:.2f}"),
         interval(found.figures.auc),
-        Cell("") if rung.comparison is None else _bounds(rung),
+        _bounds(None if rung.comparison is None else rung.comparison.difference),
+        _bounds(rung.ranking),
         Cell(f"{share.value:.3f}"),
         _flips(rung),
         Cell(f"{found.figures.ece:.3f}"),
@@ -83,11 +86,12 @@ def count(value: float) -> str:
     return f"{value:g}"
 
 
-def _bounds(rung: Climbed) -> Cell:
-    """The AUC difference with its interval; the p value is left to the report of two."""
-    assert rung.comparison is not None
-    text, note = (getattr(difference(rung.comparison.difference), key) for key in ("text", "note"))
-    return Cell(text, note.partition(",")[0])
+def _bounds(apart: Difference | None) -> Cell:
+    """An AUC difference with its interval; the p value is left to the report of two."""
+    if apart is None:
+        return Cell("")
+    found = difference(apart)
+    return Cell(found.text, found.note.partition(",")[0])
 
 
 def _flips(rung: Climbed) -> Cell:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,15 +13,18 @@ from dermcompress.ladder import Climbed, Ladder, Limits
 from dermcompress.recipe import CompressRecipe, Rung
 from dermcompress.workshop import Built, Source, Workshop
 from dermedge import atomic, bundle, compare, gate
-from dermedge.compare import Plan
+from dermedge.bundle import Bundle
+from dermedge.compare import Measured, Plan
 from dermedge.diagnose import Diagnostician
 from dermedge.errors import GateError
+from dermedge.predictions import Predictions, predict_together
 from dermedge.progress import Progress, silent
 from dermedge.table import Table
 from dermtrain import run as runs
 from dermtrain.store import Store
 
 FLOAT, SMALL = "float.kit", "small.kit"
+VALIDATION = "val"
 RUNGS = "rungs"  # folder of the bundles that are measured
 Note = Callable[[str], None]
 
@@ -114,9 +117,11 @@ def _measured(job: Job, built: Mapping[Rung, Built], table: Table, progress: Pro
     bundles = [bundle.open_bundle(_path(job, rung)) for rung in built]
     plan = Plan()
     measured = compare.measure(bundles, table, plan, progress)
+    ranked = _ranked(bundles, measured, table, progress)
     rungs = []
-    for (rung, model), seen in zip(built.items(), measured, strict=True):
+    for (rung, model), seen, own in zip(built.items(), measured, ranked, strict=True):
         beside = compare.pair(measured[0], seen, plan) if rungs else None
+        ranking = compare.auc_difference(ranked[0], own) if rungs else None
         rungs.append(
             Climbed(
                 name=rung.name,
@@ -127,7 +132,8 @@ def _measured(job: Job, built: Mapping[Rung, Built], table: Table, progress: Pro
                 zeros=model.zeros,
                 comparison=beside,
                 measured=seen,
-                failures=gate.judge(beside, job.recipe.gate) if beside else (),
+                ranking=ranking,
+                failures=gate.judge(beside, job.recipe.gate, ranking) if beside else (),
                 opset=opset.missing(model.model),
                 speeds={seen.latency.runtime: seen.latency.median_ms},
             )
@@ -135,11 +141,23 @@ def _measured(job: Job, built: Mapping[Rung, Built], table: Table, progress: Pro
     return Ladder(tuple(rungs), job.recipe.gate, job.limits)
 
 
+def _ranked(
+    bundles: Sequence[Bundle], measured: Sequence[Measured], table: Table, progress: Progress
+) -> list[Predictions]:
+    """What each model says of validation, where there is one, and of the measured photographs."""
+    found = [each.predictions for each in measured]
+    if not any(row.split == VALIDATION for row in table.rows):
+        return found
+    judges = [Diagnostician(opened) for opened in bundles]
+    more = predict_together(judges, table.part(VALIDATION), progress)
+    return [first.joined(rest) for first, rest in zip(more, found, strict=True)]
+
+
 def _least_bad(ladder: Ladder) -> Climbed:
     """Of rungs that all fail the gate, the one whose AUC's lower bound fell least."""
 
     def bound(rung: Climbed) -> float:
-        return rung.comparison.difference.interval.low if rung.comparison else 0.0
+        return rung.ranking.interval.low if rung.ranking else 0.0
 
     return max(ladder.small, key=bound)
 

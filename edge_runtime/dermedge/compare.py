@@ -241,7 +241,7 @@ def pair(full: Measured, small: Measured, plan: Plan) -> Comparison:
         setting=_setting(first, second, plan),
         full=full,
         small=small,
-        difference=_difference(first, second),
+        difference=auc_difference(first, second),
         agreement=_agreement(first, second),
     )
 
@@ -273,7 +273,11 @@ def to_csv(rows: Sequence[dict[str, str]]) -> str:
     return stream.getvalue()
 
 
-def _difference(first: Predictions, second: Predictions) -> Difference:
+def auc_difference(first: Predictions, second: Predictions) -> Difference:
+    """AUC of the second model less that of the first, paired, on the same photographs.
+
+    Without positive classes it is the mean of each class against the rest.
+    """
     if first.contract.positive:
         return metrics.auc_difference(first.labels, first.probabilities, second.probabilities)
     each = first.class_probabilities, second.class_probabilities

@@ -34,6 +34,7 @@ __all__ = [
     "brier",
     "calibration_bins",
     "calibration_error",
+    "chance_error",
     "check",
     "figures",
     "roc",
@@ -139,6 +140,19 @@ def calibration_error(labels: Labels, probabilities: Scores, bins: int = BINS) -
     """
     found = calibration_bins(labels, probabilities, bins)
     return sum(abs(b.probability - b.observed.value) * b.n for b in found) / len(labels)
+
+
+def chance_error(
+    probabilities: Scores, bins: int = BINS, draws: int = 1000, quantile: float = 0.95
+) -> float:
+    """Calibration error that chance alone gives a perfectly calibrated model, at most.
+
+    Labels are drawn from the probabilities themselves (consistency resampling, Bröcker and Smith
+    2007), always with the same seed; of the errors that this gives the `quantile` is returned.
+    """
+    drawn = np.random.default_rng(0).random((draws, len(probabilities))) < probabilities
+    errors = [calibration_error(labels, probabilities, bins) for labels in drawn]
+    return float(np.quantile(errors, quantile))
 
 
 def agreement(first: Labels, second: Labels) -> Agreement:

@@ -47,7 +47,7 @@ KeyFile = Annotated[
     Path | None,
     typer.Option(help="A file with the key of the pictures. [$KIT_RECORDS_KEY, the key itself]"),
 ]
-Split = Annotated[str, typer.Option(help="Which rows: train, val, test or all.")]
+Split = Annotated[str, typer.Option(help="Which rows: train, val, test, val+test, or all.")]
 Images = Annotated[
     Path | None, typer.Option(help="Folder of the photographs, if not beside the table.")
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,6 +65,18 @@ class Predictions:
     def positive(self) -> Labels:
         """Whether each probability reaches the model's own frozen threshold, bool (n,)."""
         return self.probabilities >= self.contract.decision.threshold
+
+    def joined(self, other: Predictions) -> Predictions:
+        """These photographs and, after them, those of `other`, which is of the same model."""
+        table = dataclasses.replace(self.table, rows=self.table.rows + other.table.rows)
+        return Predictions(
+            contract=self.contract,
+            table=table,
+            probabilities=np.concatenate([self.probabilities, other.probabilities]),
+            logits=np.concatenate([self.logits, other.logits]),
+            decisions=self.decisions + other.decisions,
+            quality=self.quality + other.quality,
+        )
 
     @property
     def not_assessable(self) -> int:

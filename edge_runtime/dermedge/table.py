@@ -75,15 +75,16 @@ class Table:
         return self.part(split) if any(row.split for row in self.rows) else self
 
     def part(self, split: str) -> Table:
-        """The rows of one split; `all` keeps every row.
+        """The rows of one split, or of several (`val+test`); `all` keeps every row.
 
         Raises:
             TableError: The table has no such rows.
         """
         if split == "all":
             return self
-        rows = tuple(row for row in self.rows if row.split == split)
-        if not rows:
+        names = split.split("+")
+        rows = tuple(row for row in self.rows if row.split in names)
+        if set(names) - {row.split for row in rows}:
             found = ", ".join(sorted({row.split or "(empty)" for row in self.rows}))
             raise TableError(
                 f"{self.source} has no rows in split {split!r}; its splits: {found}. Name one of "

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dermedge import compare, contract, gate, table
+from dermedge import compare, contract, gate, metrics, table
 from dermedge.bundle import open_bundle
 from dermedge.delong import Difference
 from dermedge.gate import Gate
@@ -85,8 +85,27 @@ def test_each_rule_fails_alone_and_says_why(found):
     assert "\u22120.021 to +0.100" in auc
     (sensitivity,) = gate.judge(like(found, after=0.87), Gate())
     assert sensitivity == "its sensitivity is lower by 0.030, at most 0.02: 0.900 to 0.870"
-    (ece,) = gate.judge(like(found, ece=0.051), Gate())
-    assert ece == "its calibration error is 0.051, at most 0.05 (the float model's: 0.051)"
+    (ece,) = gate.judge(like(found, ece=0.9), Gate())
+    assert ece.startswith("its calibration error is 0.900, at most 0.05, or 0.")
+    assert ece.endswith("that chance explains (the float model's: 0.900)")
+
+
+def test_a_calibration_error_that_chance_explains_passes_on_few_photographs_only(found):
+    shown = found.small.predictions
+    few = metrics.chance_error(shown.probabilities)
+    assert few > 0.1  # of 12 photographs
+    assert gate.judge(like(found, ece=few), Gate()) == ()
+    many = dataclasses.replace(shown, probabilities=np.tile(shown.probabilities, 1000))
+    other = like(found, ece=few)
+    other = dataclasses.replace(other, small=dataclasses.replace(other.small, predictions=many))
+    assert len(gate.judge(other, Gate())) == 1
+
+
+def test_more_photographs_than_the_comparison_has_may_judge_the_difference(found):
+    worse = Difference(Interval(-0.01, -0.03, 0.01), 0.5)
+    (reason,) = gate.judge(like(found), Gate(), worse)
+    assert "\u22120.030 to +0.010" in reason
+    assert gate.judge(like(found, low=-0.5), Gate(), Difference(Interval(0, -0.02, 0.1), 0.5)) == ()
 
 
 def test_what_is_just_allowed_passes_whatever_the_rounding(found):

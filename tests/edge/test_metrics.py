@@ -258,6 +258,16 @@ def test_brier_and_roc_are_those_of_scikit_learn(values):
     np.testing.assert_allclose(true, wanted[1], atol=1e-12)
 
 
+def test_a_calibrated_model_stays_below_the_error_of_chance_nineteen_times_of_twenty():
+    random = np.random.default_rng(5)
+    said = random.beta(0.6, 2.4, 384)
+    bound = metrics.chance_error(said)
+    errors = [metrics.calibration_error(random.random(384) < said, said) for _ in range(400)]
+    assert 0.91 < np.mean(np.array(errors) <= bound) < 0.98
+    assert metrics.chance_error(np.tile(said, 20)) < bound / 3
+    assert metrics.chance_error(said) == bound  # always the same draws
+
+
 def test_calibration_error_by_hand():
     labels = np.array([False, False, True, True, False, True, True, True])
     given_scores = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])

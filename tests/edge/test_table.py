@@ -164,7 +164,13 @@ def test_a_part_keeps_the_rows_of_its_split(photos: Path):
     assert found.part("test").root == found.root
 
 
-@pytest.mark.parametrize("split", ["val", "tset", ""])
+def test_a_part_may_be_of_several_splits(photos: Path):
+    write(photos, "image,label,split\na.jpg,x,test\nb.jpg,y,train\nc.jpg,y,val\n")
+    found = table.read(photos)
+    assert [row.image for row in found.part("val+test").rows] == ["a.jpg", "c.jpg"]
+
+
+@pytest.mark.parametrize("split", ["val", "tset", "", "val+test"])
 def test_a_part_without_rows_names_those_that_there_are(photos: Path, split: str):
     found = table.read(write(photos, GOOD))
     with pytest.raises(TableError, match="its splits: test, train"):
