@@ -45,7 +45,7 @@ def measure(python: str) -> dict[str, dict[str, int]]:
     Returns:
         {"runtime version": {operation: highest version that it opens}}.
     """
-    from dermedge.model import RUNTIMES
+    from dermedge.tflite import RUNTIMES
 
     question = json.dumps({"runtimes": RUNTIMES, "files": _files()})
     # Isolated: the modules beside this file must not hide others of their name.

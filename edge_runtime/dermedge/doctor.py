@@ -16,8 +16,8 @@ from dermedge.finding import Finding
 from dermedge.finding import as_dict as as_dict
 from dermedge.finding import as_text as as_text
 from dermedge.host import check_disk as check_disk
-from dermedge.model import RUNTIMES
 from dermedge.ribbon import check_ribbon_camera as check_ribbon_camera
+from dermedge.tflite import RUNTIMES
 
 DISTRIBUTIONS = ("dermkit", "dermkit-edge")
 EXTRAS = ("report", "sign", "train")

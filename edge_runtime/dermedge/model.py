@@ -1,26 +1,20 @@
-"""Classifier: holds one interpreter; the only module that names LiteRT or tflite-runtime."""
+"""Classifier: holds one model, built in one runtime, and speaks the contract's language."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module, metadata
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dermedge import engine
 from dermedge.contract import EMBEDDING, LOGITS, MAP, Contract
-from dermedge.errors import BundleError, KitError, MissingError
+from dermedge.errors import BundleError, KitError
 from dermedge.quiet import quiet
-
-# Module that offers `Interpreter`, and the distribution that brings it; the first found is used.
-RUNTIMES = (
-    ("ai_edge_litert.interpreter", "ai-edge-litert"),
-    ("tflite_runtime.interpreter", "tflite-runtime"),
-)
+from dermedge.tensor import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,11 +34,11 @@ class Outputs:
 
 
 class Classifier:
-    """One model in one interpreter, ready to run; not safe to share between threads.
+    """One model in one runtime, ready to run; not safe to share between threads.
 
     Attributes:
         runtime: Name and version of the runtime, e.g. "ai-edge-litert 2.3.0".
-        threads: Number of threads that the interpreter may use.
+        threads: Number of threads that it may use.
     """
 
     def __init__(
@@ -54,7 +48,7 @@ class Classifier:
         threads: int | None = None,
         runtime: str | None = None,
     ) -> None:
-        """Build the interpreter.
+        """Build the model.
 
         Args:
             model: The bytes of a .tflite file with batch 1.
@@ -64,41 +58,31 @@ class Classifier:
 
         Raises:
             BundleError: Not a model of this contract, or the runtime lacks one of its operations.
-            MissingError: No runtime is installed.
+            MissingError: The runtime, or any, is not installed.
             KitError: `threads` is below 1.
         """
         self.threads = cores() if threads is None else threads
         if self.threads < 1:
             raise KitError(f"expected at least one thread, got {self.threads}")
-        interpreter_class, self.runtime = _runtime(runtime)
+        build, self.runtime = engine.find(runtime)
         try:
             with quiet():  # XNNPACK says hello
-                self._interpreter = interpreter_class(model_content=model, num_threads=self.threads)
-                self._interpreter.allocate_tensors()
+                self._engine = build(model, self.threads)
         except (ValueError, RuntimeError) as error:
-            raise BundleError(f"{self.runtime} can't run {contract.model.file}: {error}") from error
-        self._input = self._interpreter.get_input_details()[0]
-        given = self._interpreter.get_output_details()
+            why = " ".join(str(error).split())
+            raise BundleError(f"{self.runtime} can't run {contract.model.file}: {why}") from error
+        given = self._engine.outputs
         if len(given) < len(contract.outputs):
             raise BundleError(
                 f"model and contract disagree: expected {len(contract.outputs)} outputs, "
                 f"found {len(given)}"
             )
         # By kind; of two of a kind the first counts, as the scores come first.
-        self._outputs = {
-            output.kind: tensor
-            for output, tensor in reversed(list(zip(contract.outputs, given, strict=False)))
+        self._places = {
+            output.kind: place for place, output in reversed(list(enumerate(contract.outputs)))
         }
-        for tensor in (self._input, *self._outputs.values()):
-            _expect_numbers(tensor)
-        self._to_input = _converter(self._input)
-        classes = len(contract.labels)
-        _expect("input", self._input, (1, contract.input.height, contract.input.width, 3))
-        _expect(LOGITS, self._outputs[LOGITS], (1, classes))
-        if MAP in self._outputs:
-            _expect(MAP, self._outputs[MAP], (1, None, None, classes))
-        if EMBEDDING in self._outputs:
-            _expect(EMBEDDING, self._outputs[EMBEDDING], (1, None))
+        _check(self._engine.input, {kind: given[i] for kind, i in self._places.items()}, contract)
+        self._to_input = _converter(self._engine.input)
 
     def scores(self, prepared: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Run the model once for its scores, float32 (n,); see `run`."""
@@ -111,22 +95,24 @@ class Classifier:
             prepared: (1, height, width, 3), as `dermedge.prepare` returns it.
 
         Raises:
-            BundleError: The model is broken: what it gave is not a finite number.
+            BundleError: The model is broken: it can't be run, or what it gave is no finite number.
         """
-        self._interpreter.set_tensor(self._input["index"], self._to_input(prepared))
-        self._interpreter.invoke()
-        found = {kind: self._value(kind) for kind in self._outputs}
+        try:
+            raw = self._engine.run(self._to_input(prepared))
+        except (ValueError, RuntimeError) as error:
+            raise BundleError(f"{self.runtime} can't run the model: {error}") from error
+        found = {kind: self._value(kind, raw[place]) for kind, place in self._places.items()}
         return Outputs(found[LOGITS], found.get(MAP), found.get(EMBEDDING))
 
-    def _value(self, kind: str) -> npt.NDArray[np.float32]:
-        tensor = self._outputs[kind]
-        raw = self._interpreter.get_tensor(tensor["index"])[0]
-        if tensor["dtype"] is np.float32:
+    def _value(self, kind: str, raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        tensor = self._engine.outputs[self._places[kind]]
+        if tensor.dtype is np.float32:
             if not np.isfinite(raw).all():
-                raise BundleError(f"the model gave {kind} that are no numbers: {raw}")
-            return raw
-        scale, zero_point = tensor["quantization"]
-        return (raw.astype(np.int64) - zero_point).astype(np.float32) * np.float32(scale)
+                raise BundleError(f"the model gave {kind} that are no numbers: {raw[0]}")
+            return raw[0]
+        return (raw[0].astype(np.int64) - tensor.zero_point).astype(np.float32) * np.float32(
+            tensor.scale
+        )
 
 
 def cores() -> int:
@@ -139,26 +125,23 @@ def cores() -> int:
 
 def runtimes() -> list[str]:
     """Distributions of the runtimes that are installed, the one that is used by default first."""
-    return [name for module, name in RUNTIMES if find_spec(module.partition(".")[0])]
+    return list(engine.installed())
 
 
-def _runtime(wanted: str | None) -> tuple[Callable[..., Any], str]:
-    for module, distribution in RUNTIMES:
-        if wanted not in (None, distribution):
-            continue
-        try:
-            found = import_module(module)
-        except ImportError:
-            continue
-        return found.Interpreter, f"{distribution} {metadata.version(distribution)}"
-    if wanted:
-        raise MissingError(f"{wanted} is not installed; run: pip install {wanted}")
-    raise MissingError("no TFLite runtime is installed; run: pip install ai-edge-litert")
+def _check(entry: Tensor, exits: dict[str, Tensor], contract: Contract) -> None:
+    """Refuse tensors that the contract does not describe; the outputs by their kind."""
+    for tensor in (entry, *exits.values()):
+        _expect_numbers(tensor)
+    classes = len(contract.labels)
+    _expect("input", entry, (1, contract.input.height, contract.input.width, 3))
+    shapes = {LOGITS: (1, classes), MAP: (1, None, None, classes), EMBEDDING: (1, None)}
+    for kind, tensor in exits.items():
+        _expect(kind, tensor, shapes[kind])
 
 
-def _expect(kind: str, tensor: Any, shape: tuple[int | None, ...]) -> None:
+def _expect(kind: str, tensor: Tensor, shape: tuple[int | None, ...]) -> None:
     """Refuse a tensor of another shape; None stands for any length."""
-    found = tuple(int(n) for n in tensor["shape"])
+    found = tensor.shape
     if len(found) != len(shape) or any(
         w not in (None, n) for n, w in zip(found, shape, strict=True)
     ):
@@ -166,17 +149,17 @@ def _expect(kind: str, tensor: Any, shape: tuple[int | None, ...]) -> None:
         raise BundleError(f"model and contract disagree: expected {kind} {wanted}, found {found}")
 
 
-def _expect_numbers(tensor: Any) -> None:
-    if tensor["dtype"] is not np.float32 and not tensor["quantization"][0]:
+def _expect_numbers(tensor: Tensor) -> None:
+    if tensor.dtype is not np.float32 and not tensor.scale:
         raise BundleError(
-            f"expected the tensor {tensor['name']} to be float32 or quantised, found "
-            f"{tensor['dtype'].__name__} without a scale"
+            f"expected the tensor {tensor.name} to be float32 or quantised, found "
+            f"{tensor.dtype.__name__} without a scale"
         )
 
 
-def _converter(tensor: Any) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
+def _converter(tensor: Tensor) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
     """Express a prepared array in the input tensor's own type, scale and zero point."""
-    dtype, (scale, zero_point) = tensor["dtype"], tensor["quantization"]
+    dtype, scale, zero_point = tensor.dtype, tensor.scale, tensor.zero_point
     if dtype is np.float32:
         return lambda prepared: prepared.astype(np.float32, copy=False)
     limits = np.iinfo(dtype)

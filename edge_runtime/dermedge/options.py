@@ -37,6 +37,13 @@ AllowUnsigned = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the interpreter.")]
+Runtime = Annotated[
+    str | None,
+    typer.Option(
+        help="ai-edge-litert, tflite-runtime or openvino. [as kit benchmark --tune kept]",
+        metavar="NAME",
+    ),
+]
 Threshold = Annotated[
     float | None,
     typer.Option(

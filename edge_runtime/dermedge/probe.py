@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("image", type=Path)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--runtime")
     options = parser.parse_args(arguments)
 
     from dermedge import image
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     from dermedge.errors import KitError
 
     try:
-        judge = Diagnostician(open_bundle(options.bundle), options.threads)
+        judge = Diagnostician(open_bundle(options.bundle), options.threads, options.runtime)
         verdict = judge.diagnose(image.read(options.image)).verdict
     except KitError as error:
         print(error, file=sys.stderr)

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from dermedge import golden, slots, trial
+from dermedge import choice, golden, slots, trial
 from dermedge.bundle import Bundle
 from dermedge.diagnose import Diagnosis, Diagnostician
-from dermedge.errors import KitError
+from dermedge.errors import BundleError, KitError
 from dermedge.image import RGB
 
 # What the user changes in every bundle that is opened, e.g. its threshold.
@@ -21,29 +21,58 @@ def as_packed(bundle: Bundle) -> Bundle:
     return bundle
 
 
+def build(
+    bundle: Bundle, home: Path, threads: int | None = None, runtime: str | None = None
+) -> Diagnostician:
+    """Build a bundle's model as the user says, else as was measured on this device.
+
+    Args:
+        bundle: It.
+        home: The device's folder, which holds the choice of `kit benchmark --tune`.
+        threads: See `Classifier`; with this or `runtime` given, nothing is looked up.
+        runtime: Likewise.
+
+    Raises:
+        KitError: As `Diagnostician`.
+    """
+    if threads is not None or runtime is not None:
+        return Diagnostician(bundle, threads, runtime)
+    found, remark = choice.find(home, bundle.contract.model.sha256)
+    if found is not None:
+        try:
+            return Diagnostician(bundle, found.threads, found.runtime)
+        except BundleError as error:  # a service may forbid what the shell allowed
+            remark = f"the runtime that was chosen can't be used here, so the default is: {error}"
+    judge = Diagnostician(bundle)
+    judge.note = remark
+    return judge
+
+
 def appoint(
     bundle: Path,
     home: Path,
     threads: int | None = None,
     allow_unsigned: bool = False,
     adjust: Adjust = as_packed,
+    runtime: str | None = None,
 ) -> Diagnostician:
     """Who judges with the bundle that the user named: a Relay for `installed`.
 
     Args:
         bundle: A bundle file, or `installed`.
         home: The device's folder.
-        threads: See `Classifier`.
+        threads: See `build`.
         allow_unsigned: Let in a file that no pinned key signed.
         adjust: Changes each bundle that is opened.
+        runtime: See `build`.
 
     Raises:
         KitError: As `slots.open_named` and `Diagnostician`.
     """
     if str(bundle) == slots.INSTALLED:
-        return Relay(home, threads, adjust)
+        return Relay(home, threads, adjust, runtime)
     opened, _ = slots.open_named(bundle, home, allow_unsigned)
-    return Diagnostician(adjust(opened), threads)
+    return build(adjust(opened), home, threads, runtime)
 
 
 class Relay(Diagnostician):
@@ -54,12 +83,20 @@ class Relay(Diagnostician):
 
     Attributes:
         bundle: The one whose model judged last.
-        note: What went wrong with the model that should be in use; empty if nothing did.
+        note: What went wrong with the model that should be in use, or with the choice of its
+            runtime; empty if nothing did.
     """
 
-    def __init__(self, home: Path, threads: int | None = None, adjust: Adjust = as_packed) -> None:
+    def __init__(
+        self,
+        home: Path,
+        threads: int | None = None,
+        adjust: Adjust = as_packed,
+        runtime: str | None = None,
+    ) -> None:
         """Open the installed model; see `slots.open_current` and `Diagnostician` for errors."""
-        self._home, self._threads, self._adjust = home, threads, adjust
+        self._home, self._adjust = home, adjust
+        self._threads, self._runtime = threads, runtime
         self._stamp = slots.stamp(home)
         self._builder: threading.Thread | None = None
         self._next: Diagnostician | None = None
@@ -91,10 +128,11 @@ class Relay(Diagnostician):
 
     def _open(self) -> Diagnostician:
         """The model that is in use now, built and warm."""
-        opened, self.note = slots.open_current(self._home)
+        opened, note = slots.open_current(self._home)
         with trial.use(self._home, opened.sha256):
-            judge = Diagnostician(self._adjust(opened), self._threads)
+            judge = build(self._adjust(opened), self._home, self._threads, self._runtime)
             judge.diagnose(golden.patterns()[0])
+        self.note = "; ".join(filter(None, (note, judge.note)))
         return judge
 
     def _build(self) -> None:

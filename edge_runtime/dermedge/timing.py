@@ -35,6 +35,11 @@ class Latency:
     runtime: str
     runs_ms: tuple[float, ...]
 
+    @property
+    def min_ms(self) -> float:
+        """The fastest run: what the machine can do when nothing else runs."""
+        return min(self.runs_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
@@ -84,7 +89,11 @@ def latencies(
 
 
 def cold_start(
-    bundle: Path, image: Path, threads: int | None = None, starts: int = STARTS
+    bundle: Path,
+    image: Path,
+    threads: int | None = None,
+    starts: int = STARTS,
+    runtime: str | None = None,
 ) -> ColdStart:
     """Start a fresh process `starts` times and let it judge one photograph.
 
@@ -94,7 +103,7 @@ def cold_start(
     Raises:
         KitError: The process failed; its own last words are repeated.
     """
-    runs = [_probe(bundle, image, threads) for _ in range(starts)]
+    runs = [_probe(bundle, image, threads, runtime) for _ in range(starts)]
     peaks = [peak for _, peak in runs if peak is not None]
     return ColdStart(
         seconds=statistics.median(seconds for seconds, _ in runs),
@@ -121,10 +130,13 @@ def _latency(diagnostician: Diagnostician, times: list[float]) -> Latency:
     )
 
 
-def _probe(bundle: Path, image: Path, threads: int | None) -> tuple[float, float | None]:
+def _probe(
+    bundle: Path, image: Path, threads: int | None, runtime: str | None
+) -> tuple[float, float | None]:
     """Seconds from spawn to verdict, and peak memory, of one fresh process."""
     command = [sys.executable, "-m", "dermedge.probe", str(bundle.resolve()), str(image.resolve())]
     command += [] if threads is None else ["--threads", str(threads)]
+    command += [] if runtime is None else ["--runtime", runtime]
     # `-m` looks in the working folder first: the child runs the very package that asks.
     home = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:

@@ -1,13 +1,13 @@
-import sys
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from dermedge import contract, model
+from dermedge import contract, engine, tflite
 from dermedge.bundle import Bundle, open_bundle
+from dermedge.engine import Runtime
 from dermedge.errors import BundleError, KitError, MissingError
 from dermedge.model import Classifier, cores
 from dermedge.prepare import prepare
@@ -64,6 +64,9 @@ class Fake:
     def get_output_details(self) -> list[dict]:
         return [self._tensor((1, 2), self.dtype, self.quantization)]
 
+    def get_tensor_details(self) -> list[dict]:
+        return [*self.get_input_details(), *self.get_output_details()]
+
     def get_tensor(self, index: int) -> np.ndarray:
         return self.raw
 
@@ -82,9 +85,12 @@ class Fake:
 
 def faked(monkeypatch: pytest.MonkeyPatch, **attributes: object) -> None:
     """Make `Fake` with these attributes the only runtime."""
-    module = SimpleNamespace(Interpreter=type("Interpreter", (Fake,), attributes))
-    monkeypatch.setitem(sys.modules, "fake_runtime", module)  # type: ignore[arg-type]
-    monkeypatch.setattr(model, "RUNTIMES", (("fake_runtime", "numpy"),))
+    build = partial(tflite.Interpreter, type("Interpreter", (Fake,), attributes))
+    monkeypatch.setattr(engine, "RUNTIMES", (Runtime("numpy", "numpy", lambda: build),))
+
+
+def absent() -> engine.Build:
+    raise ImportError
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -147,14 +153,15 @@ def test_a_cut_off_model_is_refused(tiny: Bundle, share: float):
 
 
 def test_no_runtime_at_all_says_what_to_install(tiny: Bundle, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(model, "RUNTIMES", (("no_such_runtime", "none"), ("nor_this", "none")))
+    monkeypatch.setattr(engine, "RUNTIMES", (Runtime("none", "none", absent),))
     with pytest.raises(MissingError, match="pip install ai-edge-litert") as told:
         Classifier(tiny.model, tiny.contract)
     assert told.value.exit_code == 7
 
 
 def test_the_first_runtime_that_is_installed_is_used(tiny: Bundle, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(model, "RUNTIMES", (("no_such_runtime", "none"), *model.RUNTIMES))
+    known = (Runtime("none", "none", absent), *engine.RUNTIMES)
+    monkeypatch.setattr(engine, "RUNTIMES", known)
     assert Classifier(tiny.model, tiny.contract).runtime.startswith("ai-edge-litert")
 
 
@@ -190,7 +197,7 @@ def test_pixels_are_expressed_in_the_type_of_the_input_tensor(
     faked(monkeypatch, taken=taken, taken_scale=scale)
     classifier = Classifier(b"fake", tiny.contract)
     classifier.scores(np.full((1, 48, 48, 3), given))
-    seen = classifier._interpreter.given
+    seen = classifier._engine._interpreter.given  # type: ignore[attr-defined]
     assert seen.dtype == taken
     assert set(np.unique(seen).tolist()) == {expected}
 
