@@ -14,11 +14,21 @@ from typing import Annotated
 import typer
 
 from dermedge import __version__, cli_bundle, cli_edge, cli_records
+from dermedge.cli_benchmark import benchmark
 from dermedge.cli_camera import camera
 from dermedge.cli_compare import compare
 from dermedge.cli_evaluate import evaluate
 from dermedge.errors import ImageError, InputError, Interrupted, KitError
-from dermedge.options import HOME, AllowUnsigned, BundleFile, Home, Json, Threads, Threshold
+from dermedge.options import (
+    HOME,
+    AllowUnsigned,
+    BundleFile,
+    Home,
+    Json,
+    Runtime,
+    Threads,
+    Threshold,
+)
 
 # Distributions add commands to `kit` under this name; so the edge package need not know them.
 COMMANDS = "dermkit.commands"
@@ -30,6 +40,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command(no_args_is_help=True)(benchmark)
 app.command()(camera)
 app.command()(compare)
 app.command(no_args_is_help=True)(evaluate)
@@ -77,7 +88,12 @@ def diagnose(
     bundle: BundleFile,
     images: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
     threads: Threads = None,
+    runtime: Runtime = None,
     threshold: Threshold = None,
+    heatmap: Annotated[
+        Path | None,
+        typer.Option(help="Folder for pictures of what moved the model.", metavar="FOLDER"),
+    ] = None,
     as_json: Json = False,
     allow_unsigned: AllowUnsigned = False,
     home: Home = HOME,
@@ -91,23 +107,26 @@ def diagnose(
       kit diagnose small.kit photo.jpg
       kit diagnose small.kit photos/ --json > results.jsonl
       kit diagnose installed photo.jpg
+      kit diagnose small.kit photos/ --heatmap maps/
     """
-    from dermedge import answer, progress, slots
-    from dermedge.diagnose import Diagnostician
+    from dermedge import answer, progress, relay, sheet, slots
     from dermedge.threshold import set_by_user
 
     paths = _photographs(images)
     opened, note = slots.open_named(bundle, home, allow_unsigned)
-    if note:
-        print(f"kit: {note}", file=sys.stderr)
     rule = set_by_user(opened.contract, threshold)
-    doctor = Diagnostician(dataclasses.replace(opened, contract=rule), threads)
+    doctor = relay.build(dataclasses.replace(opened, contract=rule), home, threads, runtime)
+    for remark in filter(None, (note, doctor.note)):
+        print(f"kit: {remark}", file=sys.stderr)
     terms = doctor.contract
     say = answer.as_json if as_json else answer.as_text
+    judged = doctor.diagnose_files(paths)
+    if heatmap is not None:
+        judged = sheet.each(judged, heatmap, terms, opened.signature)
     failed = 0
     # On a terminal the lines themselves show how far it is; redirected, a progress stands beside.
     with progress.drawn() if not sys.stdout.isatty() else nullcontext(progress.silent) as draw:
-        for done, (path, found) in enumerate(doctor.diagnose_files(paths), 1):
+        for done, (path, found) in enumerate(judged, 1):
             failed += isinstance(found, ImageError)
             line = say(path, found, terms, opened.signature)
             print(line.encode(errors="backslashreplace").decode(), flush=True)  # odd file names

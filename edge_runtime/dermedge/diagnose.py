@@ -31,6 +31,7 @@ class Diagnosis:
             them.
         quality: May it be judged, and if not, why.
         latency_ms: From RGB pixels to verdict, reading the file not included.
+        bundle: Whose model and whose rule judged.
     """
 
     verdict: Verdict
@@ -40,6 +41,7 @@ class Diagnosis:
     outputs: Outputs
     quality: quality.Quality
     latency_ms: float
+    bundle: Bundle
 
     def barred(self, problems: tuple[str, ...]) -> Diagnosis:
         """The same, not assessable because of further problems; itself if there are none."""
@@ -62,11 +64,13 @@ class Diagnostician:
 
     note = ""
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
-        """Build the bundle's classifier once; see `Classifier` for `threads` and errors."""
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, runtime: str | None = None
+    ) -> None:
+        """Build the bundle's classifier once; see `Classifier` for the rest and for errors."""
         self.bundle = bundle
         self.contract = bundle.contract
-        self.classifier = Classifier(bundle.model, bundle.contract, threads)
+        self.classifier = Classifier(bundle.model, bundle.contract, threads, runtime)
 
     def diagnose(self, image: RGB) -> Diagnosis:
         """Judge one photograph, uint8 (height, width, 3), RGB, upright."""
@@ -84,6 +88,7 @@ class Diagnostician:
             outputs=outputs,
             quality=seen,
             latency_ms=(time.perf_counter() - start) * 1000,
+            bundle=self.bundle,
         )
 
     def diagnose_files(

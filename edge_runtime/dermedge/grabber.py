@@ -13,7 +13,7 @@ from dermedge.backoff import Backoff
 from dermedge.errors import CameraError
 from dermedge.image import RGB
 from dermedge.motion import Change, Motion
-from dermedge.source import Source
+from dermedge.source import Focusing, Source
 
 FROZEN_S = 5.0  # a sensor's noise changes some pixel of every frame
 
@@ -56,14 +56,21 @@ class Grabber:
         gone: Why there is no camera at this moment; empty while there is one.
     """
 
-    def __init__(self, source: Source, reopen: Callable[[], Source] | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        reopen: Callable[[], Source] | None = None,
+        focus: threading.Event | None = None,
+    ) -> None:
         """Start the thread; it closes the source when it ends.
 
         Args:
             source: Open, at its first frame.
             reopen: Opens the camera again when it has gone, as often as it takes; without it, that
                 is the end.
+            focus: Whoever sets it asks the camera to focus; cleared once that is passed on.
         """
+        self._focus = threading.Event() if focus is None else focus
         self.dropped = self.losses = 0
         self.gone = ""
         self._source, self._reopen = source, reopen
@@ -150,6 +157,7 @@ class Grabber:
         number, due, sound = 0, time.monotonic(), time.monotonic() + _SOUND_S
         while not self._stop.wait(max(0.0, due - time.monotonic())):
             try:
+                self._pass_on_focus()
                 image = self._source.read()
             except CameraError as error:
                 self._recover(f"{error}")
@@ -163,6 +171,14 @@ class Grabber:
             if captured > sound:
                 self._backoff.reset()
             self._put(number, image, captured)
+
+    def _pass_on_focus(self) -> None:
+        if not self._focus.is_set():
+            return
+        self._focus.clear()
+        source = self._source
+        done = isinstance(source, Focusing) and source.focus()
+        self._news.append(f"{source.name}: {'focusing' if done else 'has no focus to be moved'}")
 
     def _put(self, number: int, image: RGB, captured: float) -> None:
         change = self._motion.add(image, captured)

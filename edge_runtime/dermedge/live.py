@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-import numpy as np
-
 from dermedge import basis, scene
 from dermedge.bundle import Bundle
-from dermedge.contract import Contract
-from dermedge.decide import Judgement, Verdict, judge
+from dermedge.consensus import Consensus, Recent
+from dermedge.decide import Verdict
 from dermedge.diagnose import Diagnosis, Diagnostician
 from dermedge.errors import CameraError
 from dermedge.grabber import Frame, Grabber
@@ -47,12 +44,14 @@ class Sighting:
         frame: The frame that was judged.
         diagnosis: What the kit says of this frame alone.
         smoothed_probability: Mean over the recent assessable frames; None if there are none.
-        smoothed_verdict: The contract's rule on the smoothed probabilities.
+        smoothed_verdict: What these frames say together, see `dermedge.consensus`.
         smoothed_decision: The same in words; the name of a class that is named.
         age_ms: From the frame's capture to the verdict.
         dropped: Frames overwritten so far because newer ones came.
         time: When the verdict was ready, UTC.
         losses: How often the camera has gone so far.
+        averaged: Number of frames that are averaged.
+        agreeing: Of them, those whose own decision is that of the mean.
     """
 
     frame: Frame
@@ -64,6 +63,8 @@ class Sighting:
     dropped: int
     time: datetime
     losses: int = 0
+    averaged: int = 0
+    agreeing: int = 0
 
 
 def watch(
@@ -76,6 +77,7 @@ def watch(
     reopen: Callable[[], Source] | None = None,
     inspect: Inspect = scene.frozen,
     listener: Listener | None = None,
+    focus: threading.Event | None = None,
 ) -> Generator[Sighting, None, None]:
     """Judge the newest frame of a source, again and again.
 
@@ -93,15 +95,16 @@ def watch(
             such a gap. Without it, a camera that goes ends the loop.
         inspect: What is wrong with a frame in view of those before it, see `dermedge.scene`.
         listener: Hears of the camera.
+        focus: Set it, from any thread, to have the camera focus; frames go on meanwhile.
 
     Raises:
         CameraError: The camera has stopped or hangs; says how many frames were judged before.
     """
     stop = threading.Event() if stop is None else stop
     listener = listener or Listener()
-    recent = _Recent(smooth)
+    recent = Recent(smooth)
     judged = 0
-    grabber = Grabber(source, reopen)
+    grabber = Grabber(source, reopen, focus)
     try:
         while judged != frames:
             frame = grabber.take(stop, patience_s, listener.idle)
@@ -111,7 +114,8 @@ def watch(
                 break
             diagnosis = diagnostician.diagnose(frame.image).barred(inspect(frame))
             judged += 1
-            yield _sighting(frame, diagnosis, recent.add(frame, diagnosis, diagnostician), grabber)
+            together = recent.add(diagnosis, diagnostician.contract, frame.opening)
+            yield _sighting(frame, diagnosis, together, grabber)
     except CameraError as error:
         raise CameraError(f"{error} Frames judged before: {judged}.") from error
     finally:
@@ -128,6 +132,8 @@ def entry(sighting: Sighting, bundle: Bundle, runtime: str) -> dict[str, Any]:
         "smoothed_probability": sighting.smoothed_probability,
         "decision": seen.decision,
         "smoothed_decision": sighting.smoothed_decision,
+        "averaged": sighting.averaged,
+        "agreeing": sighting.agreeing,
         "quality": seen.quality.verdict,
         "latency_ms": round(seen.latency_ms, 2),
         "age_ms": round(sighting.age_ms, 2),
@@ -138,36 +144,19 @@ def entry(sighting: Sighting, bundle: Bundle, runtime: str) -> dict[str, Any]:
     }
 
 
-class _Recent:
-    """The probabilities of the last judged frames, of one model and one unbroken view."""
-
-    def __init__(self, count: int) -> None:
-        self._each: deque[tuple[float, ...] | None] = deque(maxlen=count)
-        self._of: tuple[Contract, int] | None = None
-
-    def add(self, frame: Frame, found: Diagnosis, judged_by: Diagnostician) -> Judgement | None:
-        """What their mean says; None where none of the frames is assessable."""
-        of = (judged_by.contract, frame.opening)
-        # Another model, or a camera that was away and may show another lesion: begin anew.
-        if self._of is None or self._of[0] is not of[0] or self._of[1] != of[1]:
-            self._each.clear()
-            self._of = of
-        self._each.append(found.probabilities if found.quality.ok else None)
-        known = [each for each in self._each if each is not None]
-        return judge(np.mean(known, axis=0), of[0]) if known else None
-
-
 def _sighting(
-    frame: Frame, diagnosis: Diagnosis, smoothed: Judgement | None, grabber: Grabber
+    frame: Frame, diagnosis: Diagnosis, together: Consensus, grabber: Grabber
 ) -> Sighting:
     return Sighting(
         frame=frame,
         diagnosis=diagnosis,
-        smoothed_probability=smoothed.probability if smoothed else None,
-        smoothed_verdict=smoothed.verdict if smoothed else Verdict.NOT_ASSESSABLE,
-        smoothed_decision=smoothed.decision if smoothed else Verdict.NOT_ASSESSABLE.value,
+        smoothed_probability=together.probability,
+        smoothed_verdict=together.verdict,
+        smoothed_decision=together.decision,
         age_ms=(time.monotonic() - frame.captured) * 1000,
         dropped=grabber.dropped,
         time=datetime.now(timezone.utc),
         losses=grabber.losses,
+        averaged=together.averaged,
+        agreeing=together.agreeing,
     )

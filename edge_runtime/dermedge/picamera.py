@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import cv2
@@ -14,13 +13,13 @@ from dermedge.source import Wish
 NAME = "picamera2"
 
 _SIZE = (1280, 960)  # 4:3, the shape of the sensors: nothing is cut off
-_PREVIEW = (320, 240)
 _SETTLE_FRAMES = 20  # exposure and white balance of libcamera settle within about ten
-_AF_AUTO = 1  # libcamera's AfModeEnum.Auto: it moves only when it is told to
+# libcamera's AfModeEnum.Auto, which moves only when it is told to, and AfTriggerEnum.Start.
+_AF_AUTO, _AF_START = 1, 0
 
 
 class PiCamera:
-    """One of the ribbon cameras: a main stream to judge and a small one to look at."""
+    """One of the ribbon cameras."""
 
     interval = 0.0
     skipped = ()
@@ -30,14 +29,13 @@ class PiCamera:
 
         Args:
             number: As `rpicam-hello --list-cameras` counts them.
-            wish: Size and pace of the main stream, and whether to `Wish.lock` it.
+            wish: Size and pace, and whether to `Wish.lock` it.
 
         Raises:
             CameraError: There is none, it is in use, or it gives no frame.
             MissingError: Picamera2 is not usable from this Python.
         """
         self.name = NAME if number == 0 else f"{NAME}:{number}"
-        self._focus_asked = threading.Event()
         factory = library()
         try:
             self._camera = factory(number)
@@ -55,33 +53,22 @@ class PiCamera:
     def read(self) -> RGB | None:
         """Wait for the next frame; see `Source.read`."""
         try:
-            if self._focus_asked.is_set():
-                self._focus_asked.clear()
-                self._focus()
             bgr = self._camera.capture_array("main")
         except (OSError, RuntimeError) as error:
             raise CameraError(f"{self.name} stopped giving frames ({error}).") from error
         # "RGB888" is the order within a little-endian word; in memory it is BGR (picamera2 #848).
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
-    def preview(self) -> RGB:
-        """The newest frame of the small stream, uint8 (240, 320, 3), RGB; for the reading thread.
-
-        Raises:
-            CameraError: The camera has stopped.
-        """
+    def focus(self) -> bool:
+        """Begin to focus; see `Focusing.focus`."""
+        if not self._can_focus():
+            return False
+        # Not autofocus_cycle: frames would queue behind it until the lens has settled, if ever.
         try:
-            yuv = self._camera.capture_array("lores")
+            self._camera.set_controls({"AfMode": _AF_AUTO, "AfTrigger": _AF_START})
         except (OSError, RuntimeError) as error:
-            raise CameraError(f"{self.name} stopped giving frames ({error}).") from error
-        width, height = _PREVIEW
-        # Rows of the buffer may be longer than the picture is wide; the rest is padding.
-        rgb = cv2.cvtColor(yuv, cv2.COLOR_YUV2RGB_I420)[:height, :width]
-        return rgb  # type: ignore[return-value]
-
-    def focus(self) -> None:
-        """Focus once before the next frame, if the lens can; may be called from any thread."""
-        self._focus_asked.set()
+            raise CameraError(f"{self.name} can't be told to focus ({error}).") from error
+        return True
 
     def close(self) -> None:
         """Stop the camera and release it."""
@@ -93,7 +80,6 @@ class PiCamera:
         # queue=False: a frame is captured after it was asked for, never before.
         configuration = camera.create_video_configuration(
             main={"size": wish.size or _SIZE, "format": "RGB888"},
-            lores={"size": _PREVIEW, "format": "YUV420"},
             controls={"FrameRate": wish.fps} if wish.fps else {},
             queue=False,
         )
@@ -106,14 +92,14 @@ class PiCamera:
     def _lock(self) -> None:
         for _ in range(_SETTLE_FRAMES):
             self.read()
-        self._focus()
+        if self._can_focus():
+            self._camera.set_controls({"AfMode": _AF_AUTO})
+            self._camera.autofocus_cycle()
         # Both stay at what they have found.
         self._camera.set_controls({"AeEnable": False, "AwbEnable": False})
 
-    def _focus(self) -> None:
-        if "AfMode" in self._camera.camera_controls:  # fixed lenses have none
-            self._camera.set_controls({"AfMode": _AF_AUTO})
-            self._camera.autofocus_cycle()
+    def _can_focus(self) -> bool:
+        return "AfMode" in self._camera.camera_controls  # fixed lenses have none
 
 
 def library() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dermedge.image import RGB
 
@@ -41,6 +41,19 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the device or file."""
+        ...
+
+
+@runtime_checkable
+class Focusing(Protocol):
+    """A source whose lens may be told to focus; used by the thread that reads it."""
+
+    def focus(self) -> bool:
+        """Begin to focus once; frames go on meanwhile. False if this lens can't.
+
+        Raises:
+            CameraError: The camera has stopped.
+        """
         ...
 
 

@@ -216,3 +216,31 @@ def test_nothing_grows_over_thousands_of_frames_and_losses(judge: Diagnostician)
     assert held() == before
     assert process.memory_info().rss - memory < 4 << 20
     loop.close()
+
+
+class Lens(Scripted):
+    """A camera whose lens can be told to focus."""
+
+    def __init__(self, script: Iterator[RGB | Exception]) -> None:
+        super().__init__(script)
+        self.focused: list[str] = []
+
+    def focus(self) -> bool:
+        self.focused.append(threading.current_thread().name)
+        return True
+
+
+def test_a_camera_is_asked_to_focus_once_by_the_thread_that_reads_it(judge: Diagnostician):
+    source, said, focus = Lens(iter([np.zeros((8, 8, 3), np.uint8)] * 20)), [], threading.Event()
+    focus.set()  # as a key, a page or a message does, in a thread of its own
+    list(watch(source, judge, listener=Listener(said.append), focus=focus))
+    assert source.focused == ["dermedge-grabber"]
+    assert not focus.is_set()
+    assert said == ["scripted: focusing"]
+
+
+def test_of_a_camera_that_cannot_focus_it_is_said(judge: Diagnostician):
+    source, said, focus = Scripted(iter([np.zeros((8, 8, 3), np.uint8)] * 3)), [], threading.Event()
+    focus.set()
+    list(watch(source, judge, listener=Listener(said.append), focus=focus))
+    assert said == ["scripted: has no focus to be moved"]

@@ -222,3 +222,10 @@ def test_an_entry_says_which_rule_and_bundle_decided(
     assert (line["threshold"], line["chosen_for"]) == (0.4, "sensitivity>=0.90")
     assert line["decision"] == sighting.diagnosis.verdict.value
     assert line["time"].endswith("+00:00")
+    assert (line["agreeing"], line["averaged"]) == (1, 1)
+
+
+def test_the_first_frames_of_a_view_say_how_few_they_are(judge: Diagnostician, photo: RGB):
+    seen = one_by_one(Stepped(photo, 0), judge, [photo, SMALL, photo, photo])
+    assert [sighting.averaged for sighting in seen] == [1, 1, 2, 3]
+    assert [sighting.agreeing for sighting in seen] == [1, 1, 2, 3]

@@ -1,7 +1,6 @@
 import sys
 import types
 
-import cv2
 import numpy as np
 import pytest
 
@@ -9,7 +8,7 @@ from dermedge import camera
 from dermedge.errors import CameraError, MissingError
 from dermedge.image import RGB
 from dermedge.picamera import PiCamera
-from dermedge.source import Wish
+from dermedge.source import Focusing, Wish
 
 COLOURS = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -37,18 +36,18 @@ class FakePicamera2:
     def __init__(self, number: int) -> None:
         self.number = number
 
-    def create_video_configuration(
-        self, main: dict, lores: dict, controls: dict, queue: bool
-    ) -> dict:
-        assert (main["format"], lores["format"]) == ("RGB888", "YUV420")
+    def create_video_configuration(self, main: dict, controls: dict, queue: bool) -> dict:
+        assert main["format"] == "RGB888"
         assert not queue
-        return {"main": main, "lores": lores, "controls": controls}
+        return {"main": main, "controls": controls}
 
     def configure(self, configuration: dict) -> None:
         self.events.append("configure")
         self.configuration = configuration
 
     def set_controls(self, controls: dict) -> None:
+        if not self.works:
+            raise RuntimeError("Camera is gone")
         self.events.append(f"set {controls}")
 
     def autofocus_cycle(self) -> bool:
@@ -62,8 +61,6 @@ class FakePicamera2:
         if not self.works:
             raise RuntimeError("Camera frontend has timed out!")
         rgb = pattern(*self.configuration[name]["size"])
-        if name == "lores":
-            return cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420)  # type: ignore[return-value]
         return np.ascontiguousarray(rgb[:, :, ::-1])
 
     def stop(self) -> None:
@@ -87,15 +84,6 @@ def test_the_pi_camera_gives_rgb_and_is_released(pi: type[FakePicamera2]):
     assert_pattern(source.read())
     source.close()
     assert pi.events == ["configure", "start", "stop", "close"]
-
-
-def test_the_small_stream_gives_rgb_too(pi: type[FakePicamera2]):
-    source = PiCamera()
-    assert_pattern(source.preview())
-    assert source.preview().shape == (240, 320, 3)
-    pi.works = False
-    with pytest.raises(CameraError, match="timed out"):
-        source.preview()
 
 
 def test_size_pace_and_number_are_asked_for(pi: type[FakePicamera2]):
@@ -123,13 +111,27 @@ def test_a_fixed_lens_is_not_told_to_focus(
     assert "focus" not in pi.events
 
 
-def test_focus_on_demand_comes_before_the_next_frame_and_once(pi: type[FakePicamera2]):
+def test_focus_on_demand_is_begun_and_not_waited_for(pi: type[FakePicamera2]):
     source = PiCamera()
-    source.focus()
-    assert "focus" not in pi.events  # the thread that reads does it
-    source.read()
-    source.read()
-    assert pi.events.count("focus") == 1
+    assert isinstance(source, Focusing)
+    assert source.focus()
+    assert pi.events[-1] == "set {'AfMode': 1, 'AfTrigger': 0}"
+    assert "focus" not in pi.events  # the cycle that blocks
+
+
+def test_a_fixed_lens_says_that_it_cannot_focus(
+    pi: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pi, "camera_controls", {})
+    assert not PiCamera().focus()
+    assert pi.events == ["configure", "start"]
+
+
+def test_a_camera_that_is_gone_when_it_is_to_focus_is_a_camera_error(pi: type[FakePicamera2]):
+    source = PiCamera()
+    pi.works = False
+    with pytest.raises(CameraError, match="focus"):
+        source.focus()
 
 
 def test_a_pi_camera_that_times_out_is_a_camera_error(pi: type[FakePicamera2]):
