@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import signal
-import statistics
 import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dermedge import cli_mqtt, cli_web
 from dermedge.cli_capture import Captures, capture
 from dermedge.cli_feed import Fps, List, Lock, Size, Skin, SourceName, inspection, wish
+from dermedge.cli_mqtt import MQTT
+from dermedge.cli_record import (
+    KeepPictures,
+    PicturesDays,
+    PicturesMb,
+    Record,
+    RecordMb,
+    keep,
+    recorder,
+)
+from dermedge.cli_tell import News, Tally, say, tell
 from dermedge.options import (
     HOME,
     AllowUnsigned,
@@ -25,16 +33,15 @@ from dermedge.options import (
     Home,
     Json,
     KeyFile,
+    Runtime,
     Threads,
     Threshold,
 )
 
 if TYPE_CHECKING:
     from dermedge.bundle import Bundle
+    from dermedge.contract import Contract
     from dermedge.diagnose import Diagnostician
-    from dermedge.live import Sighting
-    from dermedge.recorder import Keep, Recorder
-    from dermedge.source import Source
     from dermedge.window import Window
 
 _Frames = Annotated[int | None, typer.Option(min=1, help="Judge so many frames, then end.")]
@@ -42,15 +49,6 @@ _Window = Annotated[
     bool | None,
     typer.Option("--window/--no-window", help="Show the frames. [where there is a screen]"),
 ]
-_Record = Annotated[
-    Path | None, typer.Option(help="Record every judgement in this file, see kit records.")
-]
-_RecordMb = Annotated[int, typer.Option(min=1, help="Greatest size of the record, MB.")]
-_Keep = Annotated[
-    bool, typer.Option("--keep-pictures", help="Keep each judged picture beside the record.")
-]
-_PicturesMb = Annotated[int, typer.Option(min=1, help="Greatest size of all pictures, MB.")]
-_PicturesDays = Annotated[float, typer.Option(min=0.01, help="Pictures older than this go, days.")]
 _Smooth = Annotated[int, typer.Option(min=1, help="Average over the last so many judged frames.")]
 
 
@@ -59,21 +57,33 @@ def camera(
     source: SourceName = "auto",
     frames: _Frames = None,
     window: _Window = None,
-    record: _Record = None,
-    record_mb: _RecordMb = 256,
-    keep_pictures: _Keep = False,
-    pictures_mb: _PicturesMb = 500,
-    pictures_days: _PicturesDays = 30.0,
+    record: Record = None,
+    record_mb: RecordMb = 256,
+    keep_pictures: KeepPictures = False,
+    pictures_mb: PicturesMb = 500,
+    pictures_days: PicturesDays = 30.0,
     key_file: KeyFile = None,
     smooth: _Smooth = 5,
     threshold: Threshold = None,
     threads: Threads = None,
+    runtime: Runtime = None,
     as_json: Json = False,
     fps: Fps = None,
     size: Size = None,
     lock: Lock = False,
     skin_check: Skin = True,
     capture_on: Captures = None,
+    web: cli_web.Web = False,
+    web_listen: cli_web.Listen = None,
+    web_token_file: cli_web.TokenFile = None,
+    web_tls: cli_web.Tls = None,
+    web_name: cli_web.Name = None,
+    mqtt: cli_mqtt.Url = None,
+    mqtt_password_file: cli_mqtt.PasswordFile = None,
+    mqtt_ca: cli_mqtt.CaFile = None,
+    mqtt_topic: cli_mqtt.Topic = "dermkit",
+    mqtt_name: cli_mqtt.Name = None,
+    mqtt_pictures: cli_mqtt.SendPictures = False,
     list_cameras: List = False,
     allow_unsigned: AllowUnsigned = False,
     home: Home = HOME,
@@ -87,8 +97,9 @@ def camera(
     frozen, moves, or sees no skin are not assessable. fake: is a made-up camera, see
     docs/camera.md; --list says which real ones there are. With --capture only those frames are
     told and recorded that it captures. Pictures are kept only if asked for,
-    without EXIF or place, and encrypted if there is a key (kit records key makes one).
-    Research software, not a medical device.
+    without EXIF or place, and encrypted if there is a key (kit records key makes one). --web and
+    --mqtt show it elsewhere, see docs/web.md and docs/mqtt.md. Research software, not a medical
+    device.
 
     \b
     Example:
@@ -99,8 +110,10 @@ def camera(
       kit camera small.kit --source fake:unplug@50,freeze@100,end@500 --no-window
       kit camera small.kit --capture steady --capture button:17 --record today.jsonl
       kit camera small.kit --source photos/ --fps 2 --frames 20 --no-window --json
+      kit camera small.kit --web --capture web --record today.jsonl
     """
     from dermedge import basis
+    from dermedge.audience import Audience
     from dermedge.camera import opener
     from dermedge.live import Listener, entry, watch
     from dermedge.notify import VARIABLE, Notifier
@@ -110,30 +123,45 @@ def camera(
     def with_own_rule(found: Bundle) -> Bundle:
         return dataclasses.replace(found, contract=set_by_user(found.contract, threshold))
 
-    keep = _keep(record, keep_pictures, pictures_mb, pictures_days, key_file)
-    diagnostician = appoint(bundle, home, threads, allow_unsigned, with_own_rule)
-    runtime = diagnostician.classifier.runtime
-    tally, news = _Tally(), _News(diagnostician)
+    def judge() -> Diagnostician:
+        return appoint(bundle, home, threads, allow_unsigned, with_own_rule, runtime)
+
+    def terms() -> Contract:
+        return diagnostician.contract  # of the model that judges now
+
+    asked, focus = capture_on or [], threading.Event()
+    kept = keep(record, keep_pictures, pictures_mb, pictures_days, key_file)
+    page = cli_web.Wish(web, web_listen, web_token_file, web_tls, tuple(web_name or ()))
+    broker = cli_mqtt.Wish(mqtt, mqtt_password_file, mqtt_ca, mqtt_topic, mqtt_name, mqtt_pictures)
+    diagnostician = judge()
+    tally, news = Tally(), News(diagnostician)
     with ExitStack() as stack:
-        recorder = _recorder(stack, record, record_mb, keep)
-        screen = None if window is False else _screen(stack, must=bool(window))
-        open_camera = opener(source, wish(size, fps, lock), _say)
+        journal = recorder(stack, record, record_mb, kept)
+        screen = _screen(stack, window, focus)
+        open_camera = opener(source, wish(size, fps, lock), say)
         feed = open_camera()
+        audience = Audience(
+            journal,
+            cli_web.preview(stack, page, home, judge, terms),
+            cli_mqtt.publisher(stack, broker, MQTT in asked, diagnostician, say),
+            screen,
+        )
         stop = stack.enter_context(_stopping())
         service = stack.enter_context(Notifier(os.environ.get(VARIABLE)))
 
         def idle(reason: str) -> None:
             service.beat()
-            if screen is not None and not screen.show_nothing(reason):
+            if not audience.show_nothing(reason):
                 stop.set()
 
         sightings = watch(
             *(feed, diagnostician, frames, smooth, stop),
             reopen=None if feed.interval else open_camera,
             inspect=inspection(feed, skin_check),
-            listener=Listener(_say, idle),
+            listener=Listener(say, idle),
+            focus=focus,
         )
-        captures, fresh = capture(stack, capture_on, screen), dict[str, str]()
+        captures, fresh = capture(stack, asked, audience.buttons), dict[str, str]()
         for sighting in stack.enter_context(closing(sightings)):
             opened = diagnostician.bundle  # the one that judged this frame
             said = basis.remark(opened.contract, opened.signature)
@@ -141,106 +169,31 @@ def camera(
             tally.add(sighting)
             captured = captures.of(sighting)
             if captured is not None:
-                line = {**entry(sighting, opened, runtime), **captured, **fresh}
+                ran = diagnostician.classifier.runtime
+                line = {**entry(sighting, opened, ran), **captured, **fresh}
+                line = audience.tell(line, sighting)
                 fresh.clear()
-                if recorder is not None:
-                    line = recorder.add(line, sighting.frame.image, sighting.time)
-                typer.echo(json.dumps(line) if as_json else _plain(line, said))
+                tell(line, said, as_json)
             service.beat()
-            if screen is not None and not screen.show(sighting, said):
+            if not audience.show(sighting, said):
                 break
     tally.tell(feed, diagnostician.contract.notice)
 
 
-def _say(text: str) -> None:
-    typer.echo(f"kit: {text}", err=True)
-
-
-def _keep(
-    record: Path | None, wanted: bool, megabytes: int, days: float, key_file: Path | None
-) -> Keep | None:
-    """How pictures are kept; None if they are not."""
-    from dermedge.crypt import VARIABLE, load_key
-    from dermedge.recorder import Keep
-
-    if not wanted:
-        if key_file is not None:
-            raise typer.BadParameter("--key-file encrypts pictures; add --keep-pictures")
-        return None
-    if record is None:
-        raise typer.BadParameter("--keep-pictures keeps them beside the record; add --record PATH")
-    return Keep(load_key(key_file, os.environ.get(VARIABLE)), megabytes << 20, days)
-
-
-def _recorder(
-    stack: ExitStack, path: Path | None, megabytes: int, keep: Keep | None
-) -> Recorder | None:
-    from dermedge.recorder import Recorder
-
-    if path is None:
-        return None
-    return stack.enter_context(Recorder(path, megabytes << 20, keep))
-
-
-def _screen(stack: ExitStack, must: bool) -> Window | None:
-    """A window to show frames in; without a screen None and a line that says so, unless it must."""
+def _screen(stack: ExitStack, wanted: bool | None, focus: threading.Event) -> Window | None:
+    """A window to show frames in; without a screen None and a line that says so, unless wanted."""
     from dermedge.errors import MissingError
     from dermedge.window import Window
 
+    if wanted is False:
+        return None
     try:
-        return stack.enter_context(Window())
+        return stack.enter_context(Window(focus=focus))
     except MissingError as error:
-        if must:
+        if wanted:
             raise
         typer.echo(f"no window: {error}", err=True)
         return None
-
-
-class _News:
-    """Which model judges and what is amiss with it, told once each."""
-
-    def __init__(self, judge: Diagnostician) -> None:
-        self._judge, self._note = judge, ""
-        self._bundle: Bundle | None = None
-
-    def tell(self) -> dict[str, str]:
-        """Print what is new on standard error; what the first line of each model also carries."""
-        judge = self._judge
-        if judge.note != self._note:
-            self._note = judge.note
-            typer.echo(f"kit: {judge.note or 'the installed model is sound again'}", err=True)
-        if judge.bundle is self._bundle:
-            return {}
-        if self._bundle is not None:
-            typer.echo(f"kit: bundle {judge.bundle.sha256[:12]} has taken over", err=True)
-        self._bundle = judge.bundle
-        return {"notice": judge.contract.notice}
-
-
-class _Tally:
-    """What the summary needs, in bounded memory."""
-
-    def __init__(self) -> None:
-        self.judged, self.dropped, self.losses = 0, 0, 0
-        self._ages: deque[float] = deque(maxlen=1000)
-
-    def add(self, sighting: Sighting) -> None:
-        self.judged += 1
-        self.dropped, self.losses = sighting.dropped, sighting.losses
-        self._ages.append(sighting.age_ms)
-
-    def tell(self, source: Source, notice: str) -> None:
-        """Print the summary on standard error."""
-        for reason in source.skipped[:5]:
-            typer.echo(f"skipped: {reason}", err=True)
-        age = f", median age {statistics.median(self._ages):.0f} ms" if self._ages else ""
-        gone = f", gone {self.losses} times" if self.losses else ""
-        skipped = f", {len(source.skipped)} unreadable" if source.skipped else ""
-        typer.echo(
-            f"{source.name}: {self.judged} frames judged, {self.dropped} dropped"
-            f"{skipped}{gone}{age}. {notice}",
-            err=True,
-        )
 
 
 @contextmanager
@@ -263,15 +216,3 @@ def _stopping() -> Iterator[threading.Event]:
         yield stop
     finally:
         restore()
-
-
-def _plain(line: dict[str, Any], remark: str) -> str:
-    """One judged frame as a line for people."""
-    smoothed = line["smoothed_probability"]
-    mean = "" if smoothed is None else f" {smoothed:.3f}"
-    return (
-        f"frame {line['frame']}: {line['decision']} {line['probability']:.3f}, "
-        f"smoothed {line['smoothed_decision']}{mean}, quality {line['quality']}, "
-        f"age {line['age_ms']:.0f} ms, latency {line['latency_ms']:.0f} ms"
-        f"{'; ' if remark else ''}{remark}"
-    )

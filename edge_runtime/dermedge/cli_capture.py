@@ -1,17 +1,20 @@
-"""The part of `kit camera` that captures: `--capture`."""
+"""The part of `kit camera` that captures: `--capture`, and the buttons of page and broker."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dermedge.cli_mqtt import MQTT
+from dermedge.cli_web import WEB
+
 if TYPE_CHECKING:
     from dermedge.live import Sighting
     from dermedge.trigger import Trigger
-    from dermedge.window import Window
 
 STEADY, KEY, BUTTON = "steady", "key", "button"
 
@@ -20,51 +23,73 @@ Captures = Annotated[
     typer.Option(
         "--capture",
         help="Tell and record only: steady (a good picture for 1 s), key (space in the window, "
-        "Enter in a terminal), button or button:PIN (GPIO); several may be given.",
+        "Enter in a terminal), button or button:PIN (GPIO), web or mqtt (their button); several "
+        "may be given.",
         metavar="HOW",
     ),
 ]
 
+# Name of a button -> whether it was pressed since it was last asked.
+Buttons = Mapping[str, Callable[[], bool]]
+
 
 class Capture:
-    """Which of the judged frames are told and recorded; all of them if nothing else is asked."""
+    """Which of the judged frames are told and recorded."""
 
-    def __init__(self, triggers: list[Trigger]) -> None:
-        self._triggers = triggers
+    def __init__(self, triggers: Sequence[Trigger], everything: bool) -> None:
+        """With `everything` those that are not captured are told as well."""
+        self._triggers, self._everything = triggers, everything
 
     def of(self, sighting: Sighting) -> dict[str, str] | None:
-        """What the line of this frame says of its capture; None if it isn't captured."""
-        if not self._triggers:
-            return {}
+        """What the line of this frame says of its capture; None if it isn't told."""
         fired = [trigger.name for trigger in self._triggers if trigger.fired(sighting)]
-        return {"capture": fired[0]} if fired else None
+        if fired:
+            return {"capture": fired[0]}
+        return {} if self._everything else None
 
 
-def capture(stack: ExitStack, asked: list[str] | None, screen: Window | None) -> Capture:
-    """What `--capture` asks for, ready; the stack gives the button's pin back."""
-    return Capture([_trigger(stack, how, screen) for how in asked or ()])
+def capture(stack: ExitStack, asked: Sequence[str], buttons: Buttons) -> Capture:
+    """What `--capture` asks for, ready.
+
+    Args:
+        stack: Gives a GPIO pin back.
+        asked: The options, as given; without any, everything is told.
+        buttons: Of the window (`key`), the page (`web`) and the broker (`mqtt`), where they are
+            there: the last two capture also if they are not asked for.
+    """
+    from dermedge.trigger import Asked
+
+    triggers = [_trigger(stack, how, buttons) for how in asked]
+    always = [Asked(name, buttons[name]) for name in (WEB, MQTT) if name in buttons]
+    named = {trigger.name for trigger in triggers}
+    return Capture([*triggers, *(x for x in always if x.name not in named)], not asked)
 
 
-def _trigger(stack: ExitStack, how: str, screen: Window | None) -> Trigger:
+def _trigger(stack: ExitStack, how: str, buttons: Buttons) -> Trigger:
     from dermedge.button import PIN, Button
     from dermedge.trigger import Asked, Steady
 
     if how == STEADY:
         return Steady()
+    if how in buttons:
+        return Asked(how, buttons[how])
     if how == KEY:
-        return _key(screen)
+        return _enter()
     name, _, pin = how.partition(":")
+    if name in (WEB, MQTT):
+        raise typer.BadParameter(f"--capture {how}: add --{how}")
     if name != BUTTON or not (pin or "0").isdecimal():
-        raise typer.BadParameter(f"--capture {how}: expected steady, key, button or button:PIN")
+        raise typer.BadParameter(
+            f"--capture {how}: expected steady, key, button, button:PIN, web or mqtt"
+        )
     button = stack.enter_context(closing(Button(int(pin or PIN))))
     return Asked(BUTTON, button.pressed)
 
 
-def _key(screen: Window | None) -> Trigger:
+def _enter() -> Trigger:
+    """Enter in the terminal, where there is no window."""
     from dermedge.trigger import Asked, entered
 
-    if screen is not None:
-        return Asked(KEY, screen.asked)
     if sys.platform == "win32" or not sys.stdin.isatty():
         raise typer.BadParameter("--capture key: there is neither a window nor a terminal")
     typer.echo("kit: Enter captures", err=True)

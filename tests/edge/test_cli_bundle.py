@@ -211,13 +211,13 @@ def test_without_the_package_signing_names_the_extra(
 def test_a_switch_is_told_and_the_first_line_of_each_model_carries_its_notice(
     capsys: pytest.CaptureFixture,
 ):
-    from dermedge.cli_camera import _News
+    from dermedge.cli_tell import News
 
     def model(name: str) -> SimpleNamespace:
         return SimpleNamespace(sha256=name * 64)
 
     judge = SimpleNamespace(bundle=model("a"), contract=SimpleNamespace(notice="care"), note="")
-    news = _News(judge)  # type: ignore[arg-type]
+    news = News(judge)  # type: ignore[arg-type]
     assert news.tell() == {"notice": "care"}
     assert news.tell() == {}
     judge.bundle, judge.note = model("b"), "odd"
@@ -228,5 +228,5 @@ def test_a_switch_is_told_and_the_first_line_of_each_model_carries_its_notice(
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "kit: odd"
     assert "bbbb has taken over" in told[1]
-    assert "sound again" in told[2]
+    assert "nothing is amiss" in told[2]
     assert len(told) == 3

@@ -18,9 +18,15 @@ SOURCES = {
 }
 EDGE_TOP = sys.stdlib_module_names | {"dermedge", "numpy", "cv2", "typer"}
 # What the extras name, what comes with typer, and what a Raspberry Pi brings.
-EXTRAS = {"cryptography", "gpiozero", "jinja2", "markupsafe", "matplotlib"}
+EXTRAS = {"cryptography", "gpiozero", "jinja2", "markupsafe", "matplotlib", "paho"} | {
+    "prometheus_client",
+    "segno",
+    "starlette",
+    "uvicorn",
+}
 EDGE_INSIDE = EDGE_TOP | EXTRAS | {"rich", "picamera2"}
-INTERPRETERS = {"ai_edge_litert", "tflite_runtime"}
+WITH_EXTRAS = ("dermedge.mqtt", "dermedge.web")
+INTERPRETERS = {"ai_edge_litert", "openvino", "tflite_runtime"}
 TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_model_optimization"}
 HEAVY = TENSORFLOW | INTERPRETERS | {"numpy", "cv2", "matplotlib", "jinja2"}
 GENERIC = {"utils", "helpers", "common", "manager", "misc"}
@@ -34,6 +40,7 @@ class Import:
     module: str
     at_load: bool
     where: str
+    name: str = ""  # the whole one, dots included
 
 
 def imports(source: str, where: str = "") -> Iterator[Import]:
@@ -46,7 +53,8 @@ def imports(source: str, where: str = "") -> Iterator[Import]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names = [node.module or ""]
         for name in names:
-            yield Import(name.partition(".")[0], at_load, f"{where}:{node.lineno}")  # type: ignore[attr-defined]
+            place = f"{where}:{node.lineno}"  # type: ignore[attr-defined]
+            yield Import(name.partition(".")[0], at_load, place, name)
         later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or is_for_types(node)
         for child in ast.iter_child_nodes(node):
             yield from visit(child, at_load and not later)
@@ -132,12 +140,29 @@ def test_what_could_run_foreign_code_is_seen(source: str, found: list[str]):
 
 def test_the_edge_package_imports_only_what_a_device_has():
     allowed = {True: EDGE_TOP, False: EDGE_INSIDE}
-    assert [one for one in imports_of("dermedge") if one.module not in allowed[one.at_load]] == []
+    assert [
+        one
+        for one in imports_of("dermedge")
+        if one.module not in allowed[one.at_load and not in_an_extra(one)]
+    ] == []
 
 
-def test_only_the_model_module_names_an_interpreter():
+def test_a_package_that_needs_an_extra_is_imported_inside_functions():
+    assert [
+        one
+        for one in imports_of("dermedge")
+        if one.at_load and one.name.startswith(WITH_EXTRAS) and not in_an_extra(one)
+    ] == []
+
+
+def in_an_extra(one: Import) -> bool:
+    """Whether it stands in a package that is only loaded where its extra is installed."""
+    return one.where.startswith(tuple(f"edge_runtime/{x.replace('.', '/')}/" for x in WITH_EXTRAS))
+
+
+def test_only_the_modules_of_the_runtimes_name_one():
     naming = [p.name for p in files("dermedge") if interpreter_names(p.read_text(encoding="utf-8"))]
-    assert naming == ["model.py"]
+    assert naming == ["openvino.py", "tflite.py"]
 
 
 def test_training_does_not_know_compression():

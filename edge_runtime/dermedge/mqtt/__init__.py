@@ -1,0 +1,1 @@
+"""A camera on an MQTT broker, and through it in Home Assistant: the extra `mqtt`."""
