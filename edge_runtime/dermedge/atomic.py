@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +29,9 @@ def whole(target: Path) -> Iterator[Path]:
         StorageError: The disk is full, or the folder can't be written.
     """
     # The ending stays, since numpy, matplotlib and h5py look at it.
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    # By chance, since whoever may write there too could put a link where a known name leads.
+    name = f".{target.stem}.{secrets.token_hex(8)}.tmp{target.suffix}"
+    temporary = target.with_name(name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -48,21 +51,30 @@ def whole(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def private(target: Path) -> Iterator[BinaryIO]:
-    """Yield a stream into `target`, which only its owner may read; whole or not at all.
+def stream(target: Path, rights: int = 0o666) -> Iterator[BinaryIO]:
+    """Yield a stream into `target`; whole or not at all.
+
+    Args:
+        target: The file.
+        rights: Who may read and write it, less the umask.
 
     Raises:
         StorageError: The disk is full, or the folder can't be written.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    with whole(target) as temporary, os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
-        yield stream
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # what is there already is not opened, link or not
+    with whole(target) as temporary, os.fdopen(os.open(temporary, flags, rights), "wb") as opened:
+        yield opened
+
+
+def private(target: Path) -> AbstractContextManager[BinaryIO]:
+    """As `stream`, into a file that only its owner may read."""
+    return stream(target, 0o600)
 
 
 def write_bytes(target: Path, data: bytes) -> None:
     """Write `data` to `target`, whole or not at all."""
-    with whole(target) as temporary:
-        temporary.write_bytes(data)
+    with stream(target) as opened:
+        opened.write(data)
 
 
 def write_text(target: Path, text: str) -> None:

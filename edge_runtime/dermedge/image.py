@@ -14,6 +14,8 @@ from dermedge.errors import ImageError
 MAX_BYTES = 256 * 1024 * 1024
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+
 RGB = npt.NDArray[np.uint8]
 
 
@@ -43,8 +45,10 @@ def decode(data: bytes, where: str) -> RGB:
         raise ImageError(
             f"{where}: GIF (256 colours, maybe moving) can't be judged; save JPEG or PNG"
         )
-    if _cut_off(data):
+    if _jpeg_cut_off(data):
         raise ImageError(f"{where}: the JPEG is cut off (no end marker); copy the file again")
+    if _png_cut_off(data):
+        raise ImageError(f"{where}: the PNG is cut off or damaged; copy the file again")
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error as error:
@@ -69,7 +73,7 @@ def find(folder: Path) -> list[Path]:
     )
 
 
-def _cut_off(data: bytes) -> bool:
+def _jpeg_cut_off(data: bytes) -> bool:
     """Whether a JPEG lacks its end marker (FFD9); OpenCV may fill missing rows with grey.
 
     The segments before the first scan (FFDA) are stepped over, since a thumbnail in them brings an
@@ -81,3 +85,22 @@ def _cut_off(data: bytes) -> bool:
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return data.find(b"\xff\xd9", at) < 0
+
+
+def _png_cut_off(data: bytes) -> bool:
+    """Whether a PNG ends before its last chunk (IEND) does.
+
+    OpenCV 5.0 asks for as much memory as a chunk says that it holds, up to 4 GB, before it finds
+    that the file is shorter: of one flipped bit a device would die.
+    """
+    at = len(_PNG)
+    if data[:at] != _PNG:
+        return False
+    while at < len(data):
+        kind, size = data[at + 4 : at + 8], int.from_bytes(data[at : at + 4], "big")
+        at += 12 + size  # length, kind and checksum are four bytes each
+        if kind == b"IEND":
+            break
+    else:
+        return True
+    return at > len(data)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dermedge import atomic
+from dermedge import atomic, links
 from dermedge.errors import InputError, MissingError, StorageError
 
 if TYPE_CHECKING:
@@ -180,6 +180,7 @@ def pin(folder: Path, source: Path) -> PublicKey:
     require_installed()
     key = read_public(source)
     target = folder / f"{_checked(key.name)}{PUBLIC}"
+    links.refuse(folder, target)
     if target.exists() and read_public(target) != key:
         raise InputError(f"another key is pinned as {target}; remove that file first")
     atomic.write_text(target, _as_pem(key))

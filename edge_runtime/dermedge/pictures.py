@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 
-from dermedge import atomic
+from dermedge import atomic, links
 from dermedge.crypt import Key
 from dermedge.errors import ImageError, InputError, StorageError
 from dermedge.image import RGB
@@ -67,6 +67,7 @@ class Pictures:
         self._folder, self._key = folder, key
         self._max_bytes, self._max_days = max_bytes, max_days
         try:
+            links.refuse(folder)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for left in folder.glob(".*.tmp*"):  # of a process that was killed
                 left.unlink()

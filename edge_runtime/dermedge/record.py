@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dermedge import history
+from dermedge import history, links
 from dermedge.closing import Closing
 from dermedge.errors import StorageError
 from dermedge.history import SEQUENCE
@@ -61,6 +61,7 @@ class Journal(Closing):
         self._syncer: Syncer | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            links.refuse(path)
             self._lock = _locked(path)
             self._open()
             self.sequence = self._last_sequence()
@@ -194,7 +195,8 @@ def _locked(path: Path) -> int:
         import fcntl
     except ImportError:  # Windows
         return -1
-    lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | links.NOFOLLOW
+    lock = os.open(path.with_name(f".{path.name}.lock"), flags, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -8,6 +8,7 @@ state that names the old model, or the one that names the new, and every file th
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,13 +16,16 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from dermedge import atomic, slots, trial, trust
+from dermedge import atomic, links, slots, trial, trust
 from dermedge.bundle import Bundle, open_bundle
 from dermedge.errors import BundleError, KitError, StorageError
 from dermedge.slots import Slot, State
 
 # Builds the model and compares its scores; raises a BundleError. See `dermedge.golden.check`.
 SelfCheck = Callable[[Bundle], object]
+
+# What an installation leaves in the slots; whatever else lies there is not ours to remove.
+_OURS = re.compile(r"[0-9a-f]{64}\.kit|\..*\.tmp\.kit")
 
 
 def install(
@@ -52,8 +56,8 @@ def install(
         if not allow_downgrade:
             _refuse_downgrade(bundle, state)
         slot = _slot(bundle)
-        with atomic.whole(slots.file(home, slot)) as temporary:
-            shutil.copyfile(source, temporary)
+        with source.open("rb") as given, atomic.stream(slots.file(home, slot)) as copy:
+            shutil.copyfileobj(given, copy)
         state = replace(state, trying=slot)
         slots.write(home, state)
         try:
@@ -115,7 +119,7 @@ def _finish(home: Path, state: State) -> State:
     slots.write(home, state)
     named = {slots.file(home, slot) for slot in (state.current, state.previous) if slot}
     for path in (home / "slots").iterdir():
-        if path not in named:
+        if path not in named and _OURS.fullmatch(path.name):
             with suppress(OSError):  # the next installation will try again
                 path.unlink()
     return state
@@ -128,7 +132,8 @@ def _locked(home: Path) -> Iterator[None]:
 
     try:
         home.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        links.refuse(*(home / name for name in ("keys", "slots", "lock")))
+        descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | links.NOFOLLOW, 0o600)
     except OSError as error:
         raise StorageError(f"{home} can't be written: {error.strerror}") from error
     try:

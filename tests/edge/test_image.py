@@ -164,6 +164,23 @@ def test_a_jpeg_without_its_last_marker_is_cut_off(progressive: int):
         image.decode(data[:-2], "x")
 
 
+@pytest.mark.parametrize("size", [5000, 1 << 31, (1 << 32) - 1])
+def test_a_png_whose_chunk_goes_beyond_the_file_is_not_decoded(
+    monkeypatch: pytest.MonkeyPatch, size: int
+):
+    whole = encoded(marked())
+    at = whole.index(b"IDAT") - 4
+    assert len(whole) < 5000
+    # OpenCV would ask for so much memory.
+    monkeypatch.setattr(cv2, "imdecode", lambda *given: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match="the PNG is cut off or damaged"):
+        image.decode(whole[:at] + size.to_bytes(4, "big") + whole[at + 4 :], "x")
+
+
+def test_what_follows_a_png_does_not_matter():
+    assert corner(image.decode(encoded(marked()) + b"\0" * 100, "x")) == "top left"
+
+
 def test_a_film_behind_a_jpeg_does_not_matter():
     """Motion photographs of phones: the JPEG, then a video whose bytes may look like markers."""
     assert corner(image.decode(JPEG + b"\0\0\0\x18ftypmp42 \xff\xda \xff\xd8", "x")) == "top left"
@@ -176,7 +193,7 @@ def test_a_film_behind_a_jpeg_does_not_matter():
         (b"this is a text\n" * 50, "not a readable photograph"),
         (b"GIF89a" + bytes(100), "GIF"),
         (b"GIF87a", "GIF"),
-        (b"\x89PNG\r\n\x1a\n", "not a readable photograph"),
+        (b"\x89PNG\r\n\x1a\n", "the PNG is cut off or damaged"),
         (b"\xff\xd8\xff", "cut off"),
     ],
 )

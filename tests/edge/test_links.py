@@ -1,0 +1,147 @@
+"""Root installs models into a folder that a service owns: what that one plants leads nowhere."""
+
+import os
+import secrets
+from pathlib import Path
+
+import pytest
+
+from dermedge import atomic, golden, keys, links, slots, update
+from dermedge.errors import StorageError
+from dermedge.pictures import Pictures
+from dermedge.record import Journal
+
+SERVICE = 61_234  # in the range that systemd gives to a DynamicUser
+
+needs_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can act for another user"
+)
+
+
+def plant(link: Path, target: Path, owner: int = SERVICE) -> None:
+    """As the service could: in its own folder it may put a link to anything."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    os.chown(link.parent, SERVICE, SERVICE)
+    link.symlink_to(target)
+    os.lchown(link, owner, owner)
+
+
+def install(home: Path, bundle: Path) -> None:
+    update.install(home, bundle, lambda found: golden.check(found, 1), allow_unsigned=True)
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A folder that only root may change."""
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "shadow").write_text("root only")
+    return folder
+
+
+def expect_unharmed(victim: Path) -> None:
+    assert [each.name for each in victim.iterdir()] == ["shadow"]
+    assert (victim / "shadow").read_text() == "root only"
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["slots", "keys"])
+def test_a_folder_that_is_a_link_is_refused(
+    tmp_path: Path, victim: Path, tiny_bundles: tuple[Path, Path], name: str
+):
+    plant(tmp_path / "home" / name, victim)
+    with pytest.raises(StorageError, match=f"{name} is a link that another user has made"):
+        install(tmp_path / "home", tiny_bundles[0])
+    expect_unharmed(victim)
+
+
+@needs_root
+def test_no_key_is_pinned_through_a_link(tmp_path: Path, victim: Path):
+    keys.make(tmp_path, "clinic")
+    plant(tmp_path / "home" / "keys", victim)
+    with pytest.raises(StorageError, match="keys is a link"):
+        keys.pin(tmp_path / "home" / "keys", tmp_path / "clinic.pub")
+    expect_unharmed(victim)
+
+
+@needs_root
+def test_a_lock_that_is_a_link_makes_no_file(
+    tmp_path: Path, victim: Path, tiny_bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+):
+    plant(tmp_path / "home" / "lock", victim / "nologin")
+    with pytest.raises(StorageError, match="lock is a link"):
+        install(tmp_path / "home", tiny_bundles[0])
+    monkeypatch.setattr(links, "refuse", lambda *paths: None)  # planted after the look
+    with pytest.raises(StorageError, match="symbolic links"):
+        install(tmp_path / "home", tiny_bundles[0])
+    expect_unharmed(victim)
+
+
+@needs_root
+def test_a_link_in_the_place_of_the_state_is_replaced_not_followed(
+    tmp_path: Path, victim: Path, tiny_bundles: tuple[Path, Path]
+):
+    home = tmp_path / "home"
+    install(home, tiny_bundles[0])
+    state = (home / "state.json").read_text()
+    (home / "state.json").unlink()
+    plant(home / "state.json", victim / "shadow")
+    slots.write(home, slots.State())
+    assert not (home / "state.json").is_symlink()
+    assert (home / "state.json").read_text() != state
+    expect_unharmed(victim)
+
+
+@pytest.mark.skipif(not links.NOFOLLOW, reason="needs links")
+def test_what_is_put_where_a_temporary_file_will_be_is_not_opened(
+    tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(secrets, "token_hex", lambda count: "guessed")
+    (tmp_path / ".state.guessed.tmp.json").symlink_to(victim / "shadow")
+    with pytest.raises(StorageError, match="File exists"):
+        atomic.write_text(tmp_path / "state.json", "{}")
+    expect_unharmed(victim)
+
+
+def test_no_two_temporary_names_are_alike(tmp_path: Path):
+    with atomic.whole(tmp_path / "a") as one, atomic.whole(tmp_path / "a") as other:
+        assert one != other
+        one.touch()
+        other.touch()
+
+
+def test_only_what_installations_leave_is_tidied(tmp_path: Path, tiny_bundles: tuple[Path, Path]):
+    left = tmp_path / "slots" / f".{'0' * 64}.abc.tmp.kit"
+    older, other = tmp_path / "slots" / f"{'0' * 64}.kit", tmp_path / "slots" / "shadow"
+    left.parent.mkdir()
+    for path in (left, older, other):
+        path.write_text("x")
+    install(tmp_path, tiny_bundles[0])
+    assert {path.name for path in left.parent.iterdir()} == {
+        "shadow",
+        f"{slots.open_current(tmp_path)[0].sha256}.kit",
+    }
+
+
+@needs_root
+def test_a_link_of_root_s_own_is_followed(tmp_path: Path, tiny_bundles: tuple[Path, Path]):
+    (tmp_path / "larger disk").mkdir()
+    plant(tmp_path / "home" / "slots", tmp_path / "larger disk", owner=0)
+    install(tmp_path / "home", tiny_bundles[0])
+    assert len(list((tmp_path / "larger disk").iterdir())) == 1
+    slots.open_current(tmp_path / "home")
+
+
+@needs_root
+def test_no_record_and_no_picture_is_written_through_a_link(tmp_path: Path, victim: Path):
+    folder = tmp_path / "home"
+    plant(folder / "record.jsonl", victim / "nologin")
+    plant(folder / ".other.jsonl.lock", victim / "nologin")
+    plant(folder / "record.jsonl.pictures", victim)
+    with pytest.raises(StorageError, match=r"record\.jsonl is a link"):
+        Journal(folder / "record.jsonl")
+    with pytest.raises(StorageError, match="symbolic links"):
+        Journal(folder / "other.jsonl")
+    with pytest.raises(StorageError, match="pictures is a link"):
+        Pictures(folder / "record.jsonl.pictures")
+    expect_unharmed(victim)
