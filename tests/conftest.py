@@ -1,5 +1,6 @@
 """What every test may ask for: the real photographs, tiny bundles, a made-up photograph."""
 
+import dataclasses
 import os
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dermedge import bundle, contract
+from dermedge import bundle, contract, golden, novelty
+from dermedge.bundle import Bundle
+from dermedge.model import Classifier
+from dermedge.prepare import prepare
 
 HERE = Path(__file__).parent
 
@@ -59,6 +63,54 @@ def tiny_bundles(
         data = (HERE / "fixtures" / f"{model}.tflite").read_bytes()
         bundle.pack(folder / f"{name}.kit", terms, data, "# Tiny\n\nmade-up\n")
     return folder / "float.kit", folder / "small.kit"
+
+
+@pytest.fixture(scope="session")
+def watched(terms: contract.Contract, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The tiny model that gives an embedding; novelty is fitted on made-up photographs."""
+    model = (HERE / "fixtures" / "whole_float.tflite").read_bytes()
+    outputs = [contract.Output(*each) for each in (("scores",), ("map",) * 2, ("embedding",) * 2)]
+    terms = dataclasses.replace(terms, outputs=tuple(outputs))
+    classifier = Classifier(model, terms, 1)
+    learnt, checked = (
+        [classifier.run(prepare(image, terms.input)).embedding for image in _spots(count, seed)]
+        for count, seed in ((novelty.MIN_TRAINING, 1), (100, 2))
+    )
+    found = novelty.fit(np.array(learnt), np.array(checked))
+    assert found is not None
+    path = tmp_path_factory.mktemp("watched") / "watched.kit"
+    terms = dataclasses.replace(terms, novelty=found.terms)
+    vectors = golden.take(classifier, terms).to_json()
+    bundle.pack(path, terms, model, "# Tiny\n\nmade-up\n", vectors, found.subspace.to_bytes())
+    return bundle.open_bundle(path)
+
+
+@pytest.fixture(scope="session")
+def spot() -> np.ndarray:
+    """A photograph like those that `watched` has learnt from, uint8 (64, 64, 3), RGB."""
+    return _spots(1, 3)[0]
+
+
+@pytest.fixture(scope="session")
+def strange() -> np.ndarray:
+    """A photograph that is unlike them: blue and green stripes, uint8 (64, 64, 3), RGB."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, ::2], image[::3] = (0, 40, 255), (20, 255, 60)
+    return image
+
+
+def _spots(count: int, seed: int) -> list[np.ndarray]:
+    """Dark discs on skin."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:64, :64]
+    found = []
+    for _ in range(count):
+        image = np.full((64, 64, 3), random.integers((210, 160, 140), (240, 200, 180)))
+        y, x, radius = random.integers((24, 24, 8), (40, 40, 20))
+        disc = (rows - y) ** 2 + (columns - x) ** 2 < radius**2
+        image[disc] = random.integers((80, 40, 30), (140, 80, 60))
+        found.append(np.clip(image + random.normal(0, 5, image.shape), 0, 255).astype(np.uint8))
+    return found
 
 
 @pytest.fixture

@@ -1,8 +1,13 @@
-"""A rung's model -> a bundle with thresholds of its own, found in the runtime that will run it."""
+"""A rung's model -> a bundle with thresholds of its own, found in the runtime that will run it.
+
+So is what tells photographs unlike the training ones: each net, and each of its exports, has
+embeddings of its own.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +16,22 @@ import numpy.typing as npt
 from dermcompress import card, convert, metadata
 from dermcompress.recipe import FLOAT, FULL, Rung
 from dermcompress.workshop import Built, Workshop
-from dermedge import bundle, golden
+from dermedge import bundle, golden, novelty
 from dermedge.contract import FAILED_GATE, NOTICE, Contract
-from dermedge.model import Classifier, runtimes
+from dermedge.model import Classifier, Outputs, runtimes
+from dermedge.novelty import Watch
 from dermtrain.calibrate import freeze
 from dermtrain.dataset import Pixels
 
-_SPLITS = ("val", "test")
+_LEARNT_FROM = 2000  # training photographs that novelty is fitted on, at most
 
 
 def pack(path: Path, rung: Rung, built: Built, workshop: Workshop) -> Contract:
     """Write a rung's bundle.
 
     Temperature and thresholds are the small model's own, from its scores on validation. Before
-    that, every installed runtime runs the file once.
+    that, every installed runtime runs the file once. Novelty is fitted if the file gives the
+    embedding and there are enough photographs.
 
     Raises:
         BundleError: A runtime can't run it.
@@ -37,13 +44,20 @@ def pack(path: Path, rung: Rung, built: Built, workshop: Workshop) -> Contract:
     pixels = workshop.at(built.side)
     for runtime in runtimes():
         Classifier(built.model, terms, runtime=runtime).scores(pixels.values[:1])
+    classifier = Classifier(built.model, terms)
+    seen = _run(classifier, pixels, pixels.rows("val"), workshop)
     # The full model's were frozen when it was trained; they stand in its own contract.
     if (rung.net, rung.export, rung.distil, rung.sparsity) != (FULL, FLOAT, 0, 0.0):
-        terms = _calibrated(terms, rung, built, workshop, pixels)
+        tested = _run(classifier, pixels, pixels.rows("test"), workshop)
+        scores = {"val": _scores(seen), "test": _scores(tested)}
+        terms = _calibrated(terms, rung, built, workshop, scores)
+    watch = _watch(classifier, seen, workshop, pixels)
+    terms = dataclasses.replace(terms, novelty=watch and watch.terms)
     title = f"{rung.name}: {rung}, {rung.export}"
     model = metadata.with_metadata(built.model, terms, title)
     vectors = golden.take(Classifier(model, terms), terms).to_json()
-    return bundle.pack(path, terms, model, card.write(terms, title), vectors)
+    more = watch.subspace.to_bytes() if watch else b""
+    return bundle.pack(path, terms, model, card.write(terms, title), vectors, more)
 
 
 def mark(path: Path, reasons: tuple[str, ...]) -> None:
@@ -52,16 +66,17 @@ def mark(path: Path, reasons: tuple[str, ...]) -> None:
     said = f"{FAILED_GATE}: {'; '.join(reasons)}. {NOTICE}"
     terms = dataclasses.replace(found.contract, notice=said)
     card_too = f"**{said}**\n\n{found.card}"
-    bundle.pack(path, terms, found.model, card_too, found.golden)
+    bundle.pack(path, terms, found.model, card_too, found.golden, found.novelty)
 
 
 def _calibrated(
-    terms: Contract, rung: Rung, built: Built, workshop: Workshop, pixels: Pixels
+    terms: Contract,
+    rung: Rung,
+    built: Built,
+    workshop: Workshop,
+    logits: Mapping[str, npt.NDArray[np.float32]],
 ) -> Contract:
-    rows = {name: pixels.rows(name) for name in _SPLITS}
-    classifier = Classifier(built.model, terms)
-    logits = {name: _scores(classifier, pixels, rows[name], workshop) for name in _SPLITS}
-    truth = {name: workshop.truth.of(rows[name]) for name in _SPLITS}
+    truth = {name: workshop.truth.of(workshop.pixels.rows(name)) for name in logits}
     frozen = freeze(logits, truth, workshop.seed)
     origin = terms.provenance
     return dataclasses.replace(
@@ -76,12 +91,35 @@ def _calibrated(
     )
 
 
-def _scores(
+def _watch(
+    classifier: Classifier, seen: Sequence[Outputs], workshop: Workshop, pixels: Pixels
+) -> Watch | None:
+    """What tells the unlike, fitted on training; `seen` is what the model gave on validation."""
+    validation = _embeddings(seen)
+    if not len(validation) or len(workshop.train) < novelty.MIN_TRAINING:
+        return None
+    step = -(-len(workshop.train) // _LEARNT_FROM)
+    learnt = _run(classifier, pixels, workshop.train[::step], workshop)
+    return novelty.fit(_embeddings(learnt), validation)
+
+
+def _run(
     classifier: Classifier, pixels: Pixels, rows: npt.NDArray[np.int64], workshop: Workshop
-) -> npt.NDArray[np.float32]:
-    """Logits of some photographs in the device's runtime, float32 (rows, classes)."""
+) -> list[Outputs]:
+    """What the model gives for some photographs in the device's runtime."""
     found = []
     for done, row in enumerate(rows, 1):
-        found.append(classifier.scores(pixels.values[np.array([row])]))
+        found.append(classifier.run(pixels.values[np.array([row])]))
         workshop.progress("scoring", done, len(rows))
-    return np.stack(found)
+    return found
+
+
+def _scores(seen: Sequence[Outputs]) -> npt.NDArray[np.float32]:
+    """Logits, float32 (rows, classes)."""
+    return np.stack([outputs.scores for outputs in seen])
+
+
+def _embeddings(seen: Sequence[Outputs]) -> npt.NDArray[np.float32]:
+    """float32 (rows, d); without rows if the model gives none."""
+    each = [outputs.embedding for outputs in seen if outputs.embedding is not None]
+    return np.stack(each) if each else np.empty((0, 0), np.float32)

@@ -39,6 +39,7 @@ def write(terms: Contract, title: str) -> str:
         "## Decision",
         *_rule(terms),
         f"- temperature {terms.calibration.temperature:.3f}",
+        _novelty(terms),
         "",
         "## Figures",
         *_figures(origin.metrics),
@@ -80,6 +81,17 @@ def _rule(terms: Contract) -> list[str]:
         f"validation for {rule.chosen_for}",
         "- uncertain below",
     ]
+
+
+def _novelty(terms: Contract) -> str:
+    known = terms.novelty
+    if known is None:
+        return "- unlike the training photographs: not judged; any picture gets an answer"
+    return (
+        f"- not assessable if unlike the {known.training} training photographs: its embedding lies "
+        f"farther than {known.threshold:.4f} off their {known.components} main directions, as at "
+        f"most {known.false_alarms:.0%} of photographs like the {known.validation} of validation do"
+    )
 
 
 def _top(split: str, found: Mapping[str, Any]) -> str:

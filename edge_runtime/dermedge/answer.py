@@ -45,6 +45,7 @@ def as_json(
             "probability": round(found.probability, 6),
             "decision": found.decision,
             "quality": found.quality.verdict,
+            "novelty": None if found.novelty is None else round(found.novelty, 4),
             "probabilities": dict(zip(names, each, strict=True)),
             "latency_ms": round(found.latency_ms, 3),
             **basis.of(terms, signature),

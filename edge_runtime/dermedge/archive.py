@@ -20,8 +20,13 @@ from dermedge import seal
 from dermedge.errors import BundleError
 
 CONTRACT, MODEL, CARD, SUMS = "contract.json", "model.tflite", "MODEL_CARD.md", "SHA256SUMS"
-GOLDEN = "golden.json"  # bundles of older kits lack it
-LIMITS = {CONTRACT: 1 << 20, MODEL: 1 << 28, CARD: 1 << 20, SUMS: 1 << 16, GOLDEN: 1 << 25}
+GOLDEN = "golden.json"
+NOVELTY = "novelty.f16"
+_OPTIONAL = (GOLDEN, NOVELTY)
+LIMITS = {
+    **{CONTRACT: 1 << 20, MODEL: 1 << 28, CARD: 1 << 20, SUMS: 1 << 16},
+    **{GOLDEN: 1 << 25, NOVELTY: 1 << 23},
+}
 MAX_BYTES = sum(LIMITS.values())
 # What zipfile is known to raise on altered bytes, beside BadZipFile.
 NOT_WHOLE = (
@@ -66,7 +71,7 @@ def read(stream: BinaryIO, path: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(stream) as archive:
         entries = archive.infolist()
         names = sorted(entry.filename for entry in entries)
-        if sorted({*names, GOLDEN}) != sorted(LIMITS) or len(names) != len(set(names)):
+        if sorted({*names, *_OPTIONAL}) != sorted(LIMITS) or len(names) != len(set(names)):
             found = reprlib.repr(names)
             raise BundleError(f"{path}: expected exactly {sorted(LIMITS)}, found {found}")
         for entry in entries:

@@ -1,4 +1,4 @@
-"""Model, contract, card, golden vectors and checksums in one file: pack, sign, open.
+"""Model, contract, card and what belongs to them in one file: pack, sign, open.
 
 The seal (`dermedge.seal`) is checked before any of the file is read as a zip (`dermedge.archive`).
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dermedge import archive, atomic, contract, seal
-from dermedge.archive import CARD, CONTRACT, GOLDEN, MODEL
+from dermedge.archive import CARD, CONTRACT, GOLDEN, MODEL, NOVELTY
 from dermedge.contract import Contract
 from dermedge.errors import BundleError
 from dermedge.keys import PrivateKey
@@ -33,6 +33,7 @@ class Bundle:
         model: The bytes of a .tflite file.
         card: The model card, Markdown.
         golden: The text that `dermedge.golden.parse` reads; empty if it came without.
+        novelty: The bytes that `dermedge.novelty.parse` reads; empty if it came without.
         signature: Whose it is, as in `dermedge.trust.Origin`.
         version: The signed one; 0 unless a pinned key signed.
     """
@@ -43,11 +44,14 @@ class Bundle:
     model: bytes = field(repr=False)  # a traceback must not print 90 MB
     card: str
     golden: str = field(default="", repr=False)
+    novelty: bytes = field(default=b"", repr=False)
     signature: str = NOT_CHECKED
     version: int = 0
 
 
-def pack(path: Path, terms: Contract, model: bytes, card: str, golden: str = "") -> Contract:
+def pack(
+    path: Path, terms: Contract, model: bytes, card: str, golden: str = "", novelty: bytes = b""
+) -> Contract:
     """Write a bundle, whole or not at all.
 
     Args:
@@ -56,15 +60,22 @@ def pack(path: Path, terms: Contract, model: bytes, card: str, golden: str = "")
         model: The bytes of a .tflite file.
         card: The model card, Markdown.
         golden: What a device checks itself with: `Golden.to_json()` of `dermedge.golden`.
+        novelty: `Subspace.to_bytes()` of `dermedge.novelty`, if `terms` has that section.
 
     Returns:
         The contract as packed: its `model` section describes `model`.
+
+    Raises:
+        BundleError: The section `novelty` and its numbers do not come together.
     """
+    _expect_pair(terms, novelty, path)
     digest = archive.sha256(model)
     terms = dataclasses.replace(terms, model=contract.Model(MODEL, digest, "tflite"))
     files = {CONTRACT: terms.to_json().encode(), MODEL: model, CARD: card.encode()}
     if golden:
         files[GOLDEN] = golden.encode()
+    if novelty:
+        files[NOVELTY] = novelty
     with atomic.whole(path) as temporary:
         archive.write(temporary, files)
     return terms
@@ -95,6 +106,7 @@ def open_bundle(path: Path, trust: Trust = ANYONE) -> Bundle:
         raise BundleError(f"{path}: expected the contract of {MODEL}, found {terms.model}")
     if archive.sha256(files[MODEL]) != terms.model.sha256:
         raise BundleError(f"{path}: {MODEL} is not the model that the contract names")
+    _expect_pair(terms, files.get(NOVELTY, b""), path)
     return Bundle(
         path=path,
         sha256=digest,
@@ -102,6 +114,7 @@ def open_bundle(path: Path, trust: Trust = ANYONE) -> Bundle:
         model=files[MODEL],
         card=archive.text(files[CARD], path),
         golden=archive.text(files.get(GOLDEN, b""), path),
+        novelty=files.get(NOVELTY, b""),
         signature=origin.signature,
         version=origin.manifest.version if origin.manifest else 0,
     )
@@ -142,6 +155,14 @@ def _read(stream: BinaryIO, path: Path, trust: Trust) -> tuple[str, Origin, dict
     if origin.manifest and origin.manifest.files != _digests(files):
         raise BundleError(f"{path} changed while it was read, or its seal names other files")
     return digest, origin, files
+
+
+def _expect_pair(terms: Contract, novelty: bytes, path: Path) -> None:
+    if (terms.novelty is None) != (not novelty):
+        raise BundleError(
+            f"{path}: the contract's section novelty and {NOVELTY} belong together, and one of "
+            "them is missing; for a model without them the section is null"
+        )
 
 
 def _digests(files: Mapping[str, bytes]) -> dict[str, str]:

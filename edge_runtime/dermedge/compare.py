@@ -159,7 +159,8 @@ class Comparison:
                 "prob_small": f"{small.probabilities[i]:.6f}",
                 "decision_float": full.decisions[i],
                 "decision_small": small.decisions[i],
-                "quality": full.quality[i],
+                "quality_float": full.quality[i],
+                "quality_small": small.quality[i],
                 "flip": flips.get((before[i], after[i]), ""),
             }
             for i, row in enumerate(full.table.rows)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from dermedge import atomic
 from dermedge.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
 NOTICE = (
     "Research software, not a medical device. It does not diagnose: a doctor does. "
     "When in doubt, or when a lesion changes, see one."
@@ -23,6 +23,10 @@ NOTICE = (
 
 # The kinds of output that a model may have: see `dermedge.model.Outputs`.
 KINDS = LOGITS, MAP, EMBEDDING = ("logits", "map", "embedding")
+
+# How novelty is measured: see `dermedge.novelty.Subspace`.
+RESIDUAL = "residual"
+_MAX_DIMENSIONS, _MAX_COMPONENTS = 1 << 14, 256
 
 # How the notice of a model begins that was shipped although its gate said no.
 FAILED_GATE = "THIS MODEL FAILED ITS GATE"
@@ -121,6 +125,31 @@ class QualityLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Novelty:
+    """When a photograph is unlike the training photographs and so "not assessable".
+
+    What is measured is in `dermedge.novelty`; its numbers lie in the bundle beside the contract.
+
+    Attributes:
+        measure: `residual`.
+        dimensions: Length of the model's embedding.
+        components: Directions in which the training photographs may differ.
+        threshold: The distance up to which a photograph is judged.
+        false_alarms: Share of photographs like those of validation that lie beyond it, at most.
+        training: Photographs that the directions come from.
+        validation: Photographs that the threshold comes from.
+    """
+
+    measure: str
+    dimensions: int
+    components: int
+    threshold: float
+    false_alarms: float
+    training: int
+    validation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where the model comes from and what was measured before it left."""
 
@@ -137,7 +166,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What a model expects and promises."""
+    """What a model expects and promises; without `novelty` it judges whatever it is shown."""
 
     model: Model
     input: Input
@@ -147,6 +176,7 @@ class Contract:
     decision: Decision
     quality: QualityLimits
     provenance: Provenance
+    novelty: Novelty | None = None
     notice: str = NOTICE
     format: int = FORMAT
 
@@ -233,19 +263,23 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return _build(kind, value, where)  # type: ignore[arg-type]
     if origin is tuple:
         return _tuple(get_args(kind), value, where)
-    if origin in (Union, UnionType) or kind is Any:
+    if origin in (Union, UnionType):  # something, or None
+        return None if value is None else _value(get_args(kind)[0], value, where)
+    if kind is Any:
         return value
     if origin is Mapping:
-        if not isinstance(value, dict):
-            raise BundleError(f"{where}: expected an object, found {type(value).__name__}")
-        return {
-            key: _value(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()
-        }
+        return _mapping(get_args(kind)[1], value, where)
     if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
     if kind is float or type(value) is not kind:
         raise BundleError(f"{where}: expected {kind.__name__}, found {reprlib.repr(value)}")
     return value
+
+
+def _mapping(kind: Any, value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BundleError(f"{where}: expected an object, found {type(value).__name__}")
+    return {key: _value(kind, item, f"{where}.{key}") for key, item in value.items()}
 
 
 def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
@@ -291,7 +325,26 @@ def _check(contract: Contract, where: str) -> None:
         <= high,
         "model.file is a plain name": contract.model.file == Path(contract.model.file).name
         and contract.model.file not in ("", ".."),
+        **_novelty_rules(contract),
     }
     broken = [rule for rule, holds in rules.items() if not holds]
     if broken:
         raise BundleError(f"{where}: expected that {'; and that '.join(broken)}")
+
+
+def _novelty_rules(contract: Contract) -> dict[str, bool]:
+    terms = contract.novelty
+    if terms is None:
+        return {}
+    return {
+        "novelty needs an output of kind embedding": EMBEDDING
+        in {output.kind for output in contract.outputs},
+        f"novelty.measure is {RESIDUAL}": terms.measure == RESIDUAL,
+        f"novelty.components lie between 1 and {_MAX_COMPONENTS}, below dimensions": 1
+        <= terms.components
+        < min(terms.dimensions, _MAX_COMPONENTS + 1),
+        f"novelty.dimensions are {_MAX_DIMENSIONS} at most": terms.dimensions <= _MAX_DIMENSIONS,
+        "novelty.threshold is above 0": terms.threshold > 0,
+        "novelty.false_alarms lie between 0 and 1": 0 < terms.false_alarms < 1,
+        "novelty.training and validation are above 0": min(terms.training, terms.validation) > 0,
+    }

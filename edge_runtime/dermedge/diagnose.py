@@ -1,4 +1,4 @@
-"""The way of one photograph: quality -> prepare -> scores -> decide."""
+"""The way of one photograph: quality -> prepare -> scores -> decide, unless it is unlike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermedge import image as images
-from dermedge import quality
+from dermedge import novelty, quality
 from dermedge.bundle import Bundle
 from dermedge.decide import Verdict, judge, probabilities
 from dermedge.errors import ImageError
@@ -32,6 +32,8 @@ class Diagnosis:
         quality: May it be judged, and if not, why.
         latency_ms: From RGB pixels to verdict, reading the file not included.
         bundle: Whose model and whose rule judged.
+        novelty: How unlike the training photographs it is, 1 at the contract's threshold; None if
+            the model can't tell.
     """
 
     verdict: Verdict
@@ -42,6 +44,7 @@ class Diagnosis:
     quality: quality.Quality
     latency_ms: float
     bundle: Bundle
+    novelty: float | None = None
 
     def barred(self, problems: tuple[str, ...]) -> Diagnosis:
         """The same, not assessable because of further problems; itself if there are none."""
@@ -59,6 +62,7 @@ class Diagnostician:
         bundle: It.
         contract: Its contract.
         classifier: Its model, built.
+        watch: What tells the unlike; None if the bundle has nothing of the kind.
         note: What its user should know of it; most often empty.
     """
 
@@ -71,6 +75,7 @@ class Diagnostician:
         self.bundle = bundle
         self.contract = bundle.contract
         self.classifier = Classifier(bundle.model, bundle.contract, threads, runtime)
+        self.watch = novelty.of(bundle)
 
     def diagnose(self, image: RGB) -> Diagnosis:
         """Judge one photograph, uint8 (height, width, 3), RGB, upright."""
@@ -80,7 +85,8 @@ class Diagnostician:
         outputs = self.classifier.run(prepare(image, contract.input))
         each = probabilities(outputs.scores, contract.calibration.temperature)
         found = judge(each, contract, seen.ok)
-        return Diagnosis(
+        unlike = novelty.judge(self.watch, outputs.embedding)
+        diagnosis = Diagnosis(
             verdict=found.verdict,
             decision=found.decision,
             probability=found.probability,
@@ -89,7 +95,9 @@ class Diagnostician:
             quality=seen,
             latency_ms=(time.perf_counter() - start) * 1000,
             bundle=self.bundle,
+            novelty=unlike,
         )
+        return diagnosis.barred(novelty.problems(unlike))
 
     def diagnose_files(
         self, paths: Iterable[Path]

@@ -19,7 +19,7 @@ from dermedge.trust import UNSIGNED
 
 COLUMNS = (
     *("sequence", "time", "decision", "probability", "smoothed_decision", "smoothed_probability"),
-    *("averaged", "agreeing"),
+    *("averaged", "agreeing", "novelty"),
     *("threshold", "chosen_for", "threshold_by_user", "quality", "age_ms", "latency_ms"),
     *("frame", "dropped", "model", "bundle", "signature", "failed_gate", "runtime", "picture"),
 )

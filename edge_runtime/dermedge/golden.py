@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dermedge import novelty
 from dermedge.bundle import Bundle
 from dermedge.contract import Contract
 from dermedge.decide import probabilities
@@ -120,9 +121,13 @@ def check(bundle: Bundle, threads: int | None = None) -> Check:
     A bundle without them shows only that its model runs and gives numbers.
 
     Raises:
-        BundleError: This device can't run the model, or its scores are not those of its maker.
+        BundleError: This device can't run the model, its scores are not those of its maker, or what
+            came to tell the unlike does not fit it.
     """
     classifier = Classifier(bundle.model, bundle.contract, threads)
+    if (watch := novelty.of(bundle)) is not None:
+        spot = prepare(patterns()[0], bundle.contract.input)
+        novelty.judge(watch, classifier.run(spot).embedding)
     if not bundle.golden:
         take(classifier, bundle.contract)
         return Check(0, 0.0, 0)

@@ -135,6 +135,7 @@ def entry(sighting: Sighting, bundle: Bundle, runtime: str) -> dict[str, Any]:
         "averaged": sighting.averaged,
         "agreeing": sighting.agreeing,
         "quality": seen.quality.verdict,
+        "novelty": None if seen.novelty is None else round(seen.novelty, 4),
         "latency_ms": round(seen.latency_ms, 2),
         "age_ms": round(sighting.age_ms, 2),
         "dropped": sighting.dropped,

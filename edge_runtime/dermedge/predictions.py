@@ -36,7 +36,8 @@ class Predictions:
             without any, of the top class.
         logits: float (n, classes), the model's raw scores.
         decisions: The verdicts that a user would see, in words; empty if nothing was decided.
-        quality: `ok`, or what is wrong with each photograph; empty if that was not judged.
+        quality: `ok`, or why each photograph is not assessable: its quality, or that it is unlike
+            the training photographs; empty if that was not judged.
     """
 
     contract: Contract
@@ -80,7 +81,7 @@ class Predictions:
 
     @property
     def not_assessable(self) -> int:
-        """Photographs that fail the quality gate; they are scored all the same."""
+        """Photographs of bad quality or unlike the training ones; they are scored all the same."""
         return sum(verdict != "ok" for verdict in self.quality)
 
 
@@ -131,8 +132,8 @@ def predict_together(
 ) -> tuple[Predictions, ...]:
     """Judge every photograph with every bundle; each file is read once.
 
-    A photograph that fails the quality gate is scored like any other, so that all bundles are
-    measured on the same ones.
+    A photograph that is not assessable is scored like any other, so that all bundles are measured
+    on the same ones.
 
     Raises:
         TableError: A label that the bundles do not know.

@@ -124,7 +124,7 @@ class Relay(Diagnostician):
 
     def _take_over(self, other: Diagnostician) -> None:
         self.bundle, self.contract = other.bundle, other.contract
-        self.classifier = other.classifier
+        self.classifier, self.watch = other.classifier, other.watch
 
     def _open(self) -> Diagnostician:
         """The model that is in use now, built and warm."""

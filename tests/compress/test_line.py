@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from dermcompress import line, recipe, workshop
 from dermcompress.ladder import Limits
 from dermcompress.recipe import CompressRecipe, Rung
-from dermedge import atomic, table
+from dermedge import atomic, image, novelty, table
 from dermedge.bundle import open_bundle
 from dermedge.contract import NOTICE
 from dermedge.diagnose import Diagnostician
@@ -111,6 +112,8 @@ def test_bundles_run_in_the_edge_runtime_and_tell_the_truth_about_themselves(
         promised = bundle.contract.provenance.metrics["test"]["auc"]["value"]
         assert figures_of(predictions).auc.value == pytest.approx(promised, abs=0.03), rung.name
         assert [output.name for output in bundle.contract.outputs] == ["scores", "map", "embedding"]
+        assert bundle.contract.novelty is None  # of so few photographs nothing is learnt
+        assert "unlike the training photographs: not judged" in bundle.card
         assert "made-up" in bundle.card
         assert "not a medical device" in bundle.card
     small = open_bundle(run / "bundles" / "rungs" / "slim-distil-qat.kit").contract
@@ -120,6 +123,27 @@ def test_bundles_run_in_the_edge_runtime_and_tell_the_truth_about_themselves(
     assert made["representative"]["count"] == 16
     assert len(made["representative"]["sha256"]) == 64
     assert len(made["worst_layers"]) == 5
+
+
+def test_every_rung_learns_from_its_own_embeddings_what_is_unlike(
+    run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(novelty, "MIN_TRAINING", 16)
+    monkeypatch.setattr(novelty, "fit", partial(novelty.fit, false_alarms=0.2))
+    done = compress(line.Job(run, tmp_path / "out", RECIPE, rungs="float16"), store)
+    pictures = table.read(run)
+    validation = pictures.part("val").rows
+    for rung in done.ladder.rungs:
+        opened = open_bundle(rung.bundle)
+        known = opened.contract.novelty
+        assert known is not None
+        assert (known.dimensions, known.components) == (2048, novelty.COMPONENTS)
+        assert known.training == len(pictures.part("train").rows)
+        assert f"the {known.training} training photographs" in opened.card
+        judge = Diagnostician(opened)
+        ratios = [judge.diagnose(image.read(pictures.path(row))).novelty for row in validation]
+        beyond = sum(ratio is not None and ratio > 1.001 for ratio in ratios)
+        assert beyond <= 0.2 * known.validation
 
 
 def test_a_second_call_builds_nothing_anew_and_gives_the_same_bytes(

@@ -261,7 +261,7 @@ def test_kit_camera_writes_json_lines_and_the_same_record(
         *("frame", "time", "probability", "smoothed_probability", "decision", "smoothed_decision"),
         *("threshold", "chosen_for", "threshold_by_user", "quality", "latency_ms", "age_ms"),
         *("sequence", "dropped", "model", "bundle", "signature", "failed_gate", "runtime"),
-        *("averaged", "agreeing"),
+        *("averaged", "agreeing", "novelty"),
     }
     assert lines[0]["threshold"] == 0.4
     assert "5 frames judged" in found.stderr

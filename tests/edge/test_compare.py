@@ -90,7 +90,7 @@ def test_a_photograph_that_fails_the_quality_gate_is_counted_and_scored(found):
     assert found.full.not_assessable == found.small.not_assessable == 1
     row = next(row for row in found.rows() if row["image"] == "05.png")
     assert row["decision_float"] == "not assessable"
-    assert row["quality"].startswith("too small")
+    assert row["quality_float"].startswith("too small")
     assert 0 < float(row["prob_float"]) < 1
 
 
@@ -110,7 +110,7 @@ def test_the_json_is_whole_and_the_csv_has_a_line_for_each_photograph(found):
     assert len(rows) == 23
     assert list(rows[0]) == [
         *("image", "label", "positive", "prob_float", "prob_small"),
-        *("decision_float", "decision_small", "quality", "flip"),
+        *("decision_float", "decision_small", "quality_float", "quality_small", "flip"),
     ]
 
 

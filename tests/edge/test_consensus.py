@@ -1,8 +1,10 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dermedge.bundle import Bundle
 from dermedge.consensus import Recent, agreement
 from dermedge.contract import Contract
 from dermedge.decide import Verdict, judge
@@ -23,6 +25,7 @@ def seen(probability: float, terms: Contract, *problems: str) -> Diagnosis:
         outputs=Outputs(np.zeros(2, np.float32)),
         quality=Quality(Figures(64, 1.0, 128.0, 0.0), problems),
         latency_ms=1.0,
+        bundle=Bundle(Path("none.kit"), "", terms, b"", ""),
     )
 
 

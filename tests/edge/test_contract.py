@@ -30,7 +30,10 @@ VALID: dict[str, Any] = {
         {"id": 0, "name": "benign", "positive": False},
         {"id": 1, "name": "malignant", "positive": True},
     ],
-    "outputs": [{"name": "logits", "kind": "logits"}],
+    "outputs": [
+        {"name": "logits", "kind": "logits"},
+        {"name": "embedding", "kind": "embedding"},
+    ],
     "calibration": {"temperature": 1.5},
     "decision": {
         "thresholds": {"sensitivity>=0.90": 0.4},
@@ -56,7 +59,16 @@ VALID: dict[str, Any] = {
         "metrics": {"test": {"auc": {"value": 0.8, "low": 0.7, "high": 0.9}}},
     },
     "notice": "Research software.",
-    "format": 1,
+    "novelty": {
+        "measure": "residual",
+        "dimensions": 768,
+        "components": 32,
+        "threshold": 0.5,
+        "false_alarms": 0.02,
+        "training": 1229,
+        "validation": 308,
+    },
+    "format": 2,
 }
 
 shares = st.floats(0, 1)
@@ -111,7 +123,9 @@ contracts = st.builds(
         offset=finite,
     ),
     labels=labels(),
-    outputs=st.lists(st.builds(contract.Output, texts), min_size=1, max_size=3).map(tuple),
+    outputs=st.lists(st.builds(contract.Output, texts), min_size=1, max_size=3).map(
+        lambda found: (*found, contract.Output("embedding", "embedding"))
+    ),
     calibration=st.builds(contract.Calibration, above_0),
     decision=decisions(),
     quality=st.builds(contract.QualityLimits, st.integers(), finite, finite, finite, finite),
@@ -126,6 +140,17 @@ contracts = st.builds(
         seed=st.integers(),
         versions=st.dictionaries(texts, texts, max_size=3),
         metrics=st.dictionaries(texts, json_values, max_size=3),
+    ),
+    novelty=st.none()
+    | st.builds(
+        contract.Novelty,
+        measure=st.just("residual"),
+        dimensions=st.integers(257, 1 << 14),
+        components=st.integers(1, 256),
+        threshold=above_0,
+        false_alarms=st.floats(1e-6, 0.5),
+        training=st.integers(1),
+        validation=st.integers(1),
     ),
     notice=texts,
 ).map(_fit)
@@ -212,7 +237,7 @@ def test_a_value_of_another_type_is_an_error(path: tuple, wrong: Any):
 @pytest.mark.parametrize("wrong", ["NaN", "Infinity", "-Infinity", "1e999", '"\\ud800"', "1" * 400])
 def test_what_json_can_not_hold_is_an_error_everywhere(path: tuple, wrong: str):
     text = changed(path, "HERE").replace('"HERE"', wrong)
-    if wrong.isdigit() and path[-1] in ("seed", "min_side"):
+    if wrong.isdigit() and path[-1] in ("seed", "min_side", "training", "validation"):
         return  # integers have no bounds
     with pytest.raises(BundleError):
         parse(text)
@@ -228,9 +253,9 @@ def test_nan_among_the_metrics_is_an_error_when_read_and_when_written():
         terms.to_json()
 
 
-@pytest.mark.parametrize("number", [0, 2, -1, "1", None, True, 1.5, [1], "x" * 100_000])
+@pytest.mark.parametrize("number", [0, 1, 3, -1, "2", None, True, 1.5, [1], "x" * 100_000])
 def test_an_unknown_format_number_is_an_error_that_says_what_to_do(number: Any):
-    with pytest.raises(BundleError, match="expected contract format 1, found") as told:
+    with pytest.raises(BundleError, match="expected contract format 2, found") as told:
         parse(changed(("format",), number))
     assert "Install the version of dermkit that wrote it" in str(told.value)
     assert len(str(told.value)) < 300
@@ -261,6 +286,16 @@ def test_an_unknown_format_number_is_an_error_that_says_what_to_do(number: Any):
         (("decision", "uncertain_band"), [0.5, 0.4], "low, high"),
         (("decision", "uncertain_band"), [0.41, 0.5], "holds the threshold"),
         (("decision", "uncertain_band"), [0.5], "expected 2 values, found 1"),
+        (("outputs", 1, "kind"), "map", "needs an output of kind embedding"),
+        (("novelty", "measure"), "energy", "measure is residual"),
+        (("novelty", "components"), 0, "components lie between 1 and 256, below dimensions"),
+        (("novelty", "components"), 257, "components lie between 1 and 256"),
+        (("novelty", "dimensions"), 32, "components lie between 1 and 256, below dimensions"),
+        (("novelty", "dimensions"), 2**14 + 1, "dimensions are 16384 at most"),
+        (("novelty", "threshold"), 0, "threshold is above 0"),
+        (("novelty", "false_alarms"), 1, "between 0 and 1"),
+        (("novelty", "training"), 0, "training and validation are above 0"),
+        (("novelty", "validation"), -1, "training and validation are above 0"),
         (("model", "file"), "../model.tflite", "plain name"),
         (("model", "file"), "/etc/passwd", "plain name"),
         (("model", "file"), "..", "plain name"),
@@ -271,6 +306,12 @@ def test_an_unknown_format_number_is_an_error_that_says_what_to_do(number: Any):
 def test_values_that_can_not_be_meant_are_refused(path: tuple, value: Any, rule: str):
     with pytest.raises(BundleError, match=rule):
         parse(changed(path, value))
+
+
+def test_a_contract_may_do_without_novelty():
+    terms = parse(changed(("novelty",), None))
+    assert terms.novelty is None
+    assert parse(terms.to_json()) == terms
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "1", '"x"', "{", "{}", "\0", "[" * 100_000])

@@ -122,7 +122,7 @@ def tripod(study: Study) -> tuple[Item, ...]:
             "27a",
             "Poor or absent input in use",
             REPORTED,
-            "photographs that fail the quality gate are not judged",
+            "photographs of bad quality, or unlike the training ones, are not judged",
         ),
         ("27b", "What is asked of users", PARTLY, "Intended use"),
         ("27c", "Next steps", PARTLY, "measure where it is to be used; by skin tone above all"),
@@ -139,7 +139,7 @@ def stard(study: Study) -> tuple[Item, ...]:
         f"{unclear} of {len(predictions.decisions)} fall into the uncertain band; in the figures "
         "they count by the threshold"
     )
-    gate = f"{predictions.not_assessable} fail the quality gate; they are scored all the same"
+    gate = f"{predictions.not_assessable} are not assessable; they are scored all the same"
     rows = (
         ("9", "Consecutive, random or convenience series", UNKNOWN, ""),
         ("10b", "Reference standard", PARTLY, "the table's labels; how they were found: not known"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dermedge import bundle, decide, image, quality
+from dermedge import bundle, decide, image, novelty, quality
 from dermedge import predictions as proof
 from dermedge.contract import Contract
 from dermedge.decide import probabilities, reported
@@ -27,6 +27,8 @@ BATCH = 32
 Pixels = npt.NDArray[np.uint8]
 # Prepared photographs, uint8 (n, height, width, 3), RGB -> logits, float32 (n, classes).
 Scores = Callable[[Pixels], npt.NDArray[np.float32]]
+# The same -> how unlike the training photographs each is, 1 at the contract's threshold.
+Unlike = Callable[[Pixels], list[float | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Judge:
         contract: Its contract.
         scores: The model.
         model_bytes: Size of the model file.
+        unlike: Tells the unlike; None if the model can't.
     """
 
     path: Path
@@ -46,6 +49,7 @@ class Judge:
     contract: Contract
     scores: Scores
     model_bytes: int
+    unlike: Unlike | None = None
 
 
 def of_run(folder: Path) -> Judge:
@@ -79,12 +83,17 @@ def of_bundle(path: Path, threads: int | None = None) -> Judge:
     """
     opened = bundle.open_bundle(path)
     terms = opened.contract
-    classifier = Classifier(opened.model, terms, threads)
+    classifier, watch = Classifier(opened.model, terms, threads), novelty.of(opened)
 
     def scores(pixels: Pixels) -> npt.NDArray[np.float32]:
         return np.stack([classifier.scores(prepare(one, terms.input)) for one in pixels])
 
-    return Judge(path, "bundle", terms, scores, len(opened.model))
+    def unlike(pixels: Pixels) -> list[float | None]:
+        prepared = (prepare(one, terms.input) for one in pixels)
+        return [novelty.judge(watch, classifier.run(one).embedding) for one in prepared]
+
+    size = len(opened.model)
+    return Judge(path, "bundle", terms, scores, size, None if watch is None else unlike)
 
 
 def predict(judge: Judge, table: Table, views: int = 1, progress: Progress = silent) -> Predictions:
@@ -106,7 +115,7 @@ def predict(judge: Judge, table: Table, views: int = 1, progress: Progress = sil
     logits, verdicts = [], []
     for pixels, seen in batches(judge, table, progress):
         logits.append(over_views(judge, pixels, views))
-        verdicts += seen
+        verdicts += _with_novelty(judge, pixels, seen)
     scores = np.concatenate(logits)
     each = probabilities(scores, terms.calibration.temperature)
     pairs = zip(each, verdicts, strict=True)
@@ -118,6 +127,17 @@ def predict(judge: Judge, table: Table, views: int = 1, progress: Progress = sil
         decisions=tuple(decide.judge(one, terms, seen == "ok").decision for one, seen in pairs),
         quality=tuple(verdicts),
     )
+
+
+def _with_novelty(judge: Judge, pixels: Pixels, seen: list[str]) -> list[str]:
+    """What the quality gate says, and of the unlike that they are."""
+    if judge.unlike is None:
+        return seen
+    found = []
+    for said, ratio in zip(seen, judge.unlike(pixels), strict=True):
+        known = () if said == "ok" else (said,)
+        found.append("; ".join((*known, *novelty.problems(ratio))) or "ok")
+    return found
 
 
 def over_views(judge: Judge, pixels: Pixels, views: int) -> npt.NDArray[np.float32]:
