@@ -32,6 +32,8 @@ class Audience:
     def tell(self, line: dict[str, Any], sighting: Sighting) -> dict[str, Any]:
         """A judgement is told: recorded first, so that nobody hears of one that is lost.
 
+        Page and broker hear of those alone that were captured; they see the others pass by.
+
         Returns:
             The line, with what the record adds to it.
 
@@ -40,7 +42,7 @@ class Audience:
         """
         if self.recorder is not None:
             line = self.recorder.add(line, sighting.frame.image, sighting.time)
-        for listener in (self.preview, self.publisher):
+        for listener in (self.preview, self.publisher) if "capture" in line else ():
             if listener is not None:
                 listener.tell(line)
         return line

@@ -40,7 +40,6 @@ from dermedge.options import (
 
 if TYPE_CHECKING:
     from dermedge.bundle import Bundle
-    from dermedge.contract import Contract
     from dermedge.diagnose import Diagnostician
     from dermedge.window import Window
 
@@ -123,17 +122,14 @@ def camera(
     def with_own_rule(found: Bundle) -> Bundle:
         return dataclasses.replace(found, contract=set_by_user(found.contract, threshold))
 
-    def judge() -> Diagnostician:
-        return appoint(bundle, home, threads, allow_unsigned, with_own_rule, runtime)
-
-    def terms() -> Contract:
-        return diagnostician.contract  # of the model that judges now
+    def judge(count: int | None) -> Diagnostician:
+        return appoint(bundle, home, count, allow_unsigned, with_own_rule, runtime)
 
     asked, focus = capture_on or [], threading.Event()
     kept = keep(record, keep_pictures, pictures_mb, pictures_days, key_file)
     page = cli_web.Wish(web, web_listen, web_token_file, web_tls, tuple(web_name or ()))
     broker = cli_mqtt.Wish(mqtt, mqtt_password_file, mqtt_ca, mqtt_topic, mqtt_name, mqtt_pictures)
-    diagnostician = judge()
+    diagnostician = judge(threads)
     tally, news = Tally(), News(diagnostician)
     with ExitStack() as stack:
         journal = recorder(stack, record, record_mb, kept)
@@ -142,7 +138,7 @@ def camera(
         feed = open_camera()
         audience = Audience(
             journal,
-            cli_web.preview(stack, page, home, judge, terms),
+            cli_web.preview(stack, page, home, lambda: judge(1), diagnostician),
             cli_mqtt.publisher(stack, broker, MQTT in asked, diagnostician, say),
             screen,
         )

@@ -70,12 +70,10 @@ class Publisher(Closing):
         return self._tell_news()
 
     def tell(self, line: Mapping[str, Any]) -> None:
-        """Tell of one judgement, as JSON, if it was captured.
+        """Tell of one captured judgement, as JSON.
 
         Its picture, if pictures are sent, follows when `show` brings the frame of that number.
         """
-        if "capture" not in line:
-            return
         self._outbox.add(line)
         if self._pictures:
             self._wanted = line["frame"]

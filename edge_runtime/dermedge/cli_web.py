@@ -1,0 +1,144 @@
+"""The part of `kit camera` that serves the preview: `--web`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dermedge.diagnose import Diagnostician
+    from dermedge.web.preview import Preview
+    from dermedge.web.settings import Settings
+
+WEB = "web"  # as in --capture web
+VARIABLE = "KIT_WEB_TOKEN"
+AUTO = "auto"
+
+Web = Annotated[
+    bool, typer.Option("--web", help="Serve a page with the live picture, and a JSON API.")
+]
+Listen = Annotated[
+    str | None,
+    typer.Option(
+        "--web-listen",
+        help="Where: HOST, HOST:PORT; 0.0.0.0 is reached from the network. [127.0.0.1:8077]",
+        metavar="ADDRESS",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--web-token-file",
+        help=f"A file with the token that opens it. [${VARIABLE}, the token itself; for the "
+        "network else a new one, printed]",
+    ),
+]
+Tls = Annotated[
+    str | None,
+    typer.Option(
+        "--web-tls",
+        help="Encrypt: auto, with a certificate made on this device, or CERT.pem,KEY.pem.",
+        metavar="HOW",
+    ),
+]
+Name = Annotated[
+    list[str] | None,
+    typer.Option("--web-name", help="A further name by which it is reached; several may be given."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the options ask for, as they were given."""
+
+    wanted: bool = False
+    listen: str | None = None
+    token_file: Path | None = None
+    tls: str | None = None
+    names: tuple[str, ...] = ()
+
+
+def preview(
+    stack: ExitStack,
+    wish: Wish,
+    home: Path,
+    appoint: Callable[[], Diagnostician],
+    diagnostician: Diagnostician,
+) -> Preview | None:
+    """The preview as the options ask for it, open and announced; None without `--web`.
+
+    Args:
+        stack: Closes it.
+        wish: The options.
+        home: The device's folder; a certificate that is made stays there.
+        appoint: Builds who judges uploads.
+        diagnostician: Judges the frames; its present contract is told of.
+
+    Raises:
+        KitError: An option can't be used, the port is in use, the extra is not installed.
+    """
+    if not wish.wanted:
+        if wish != Wish():
+            raise typer.BadParameter("--web-... are options of the preview; add --web")
+        return None
+    from dermedge.web.preview import Preview
+
+    settings, fingerprint = _settings(wish, home)
+    opened = Preview(settings, appoint, lambda: diagnostician.contract, fingerprint)
+    found = stack.enter_context(opened)
+    typer.echo(found.greeting(), err=True)
+    return found
+
+
+def _settings(wish: Wish, home: Path) -> tuple[Settings, str]:
+    """The settings, and the fingerprint of a certificate that was made here."""
+    from dermedge.web import certificate, settings
+
+    host, port = _address(wish.listen)
+    token = _token(wish.token_file)
+    if not token and not settings.is_loopback(host):
+        token = settings.new_token()
+    pair, fingerprint = _files(wish.tls), ""
+    if wish.tls == AUTO:
+        made = certificate.own(home, wish.names)
+        pair, fingerprint = (made.certificate, made.key), made.fingerprint
+    return settings.Settings(host, port, token, wish.names, *pair), fingerprint
+
+
+def _address(text: str | None) -> tuple[str, int]:
+    """Host and port, e.g. of 0.0.0.0:8077, localhost, [::1]:80."""
+    from dermedge.web.settings import LOOPBACK, PORT
+
+    host, colon, port = (text or LOOPBACK).rpartition(":")
+    if not colon or "]" in port:  # no port; the colon may be one of an address in brackets
+        host, port = text or LOOPBACK, str(PORT)
+    if not host or not port.isdecimal():
+        raise typer.BadParameter(f"--web-listen: expected as 0.0.0.0:8077, got {text}")
+    return host.strip("[]"), int(port)
+
+
+def _token(file: Path | None) -> str:
+    from dermedge.errors import InputError
+
+    if file is None:
+        return os.environ.get(VARIABLE, "").strip()
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the token in {file} can't be read: {error}") from error
+
+
+def _files(tls: str | None) -> tuple[Path | None, Path | None]:
+    """Certificate and key that are named; none if none are."""
+    if tls in (None, AUTO):
+        return None, None
+    certificate, comma, key = str(tls).partition(",")
+    if not comma:
+        raise typer.BadParameter(f"--web-tls: expected auto, or CERT.pem,KEY.pem; got {tls}")
+    return Path(certificate), Path(key)

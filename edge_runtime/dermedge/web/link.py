@@ -1,0 +1,61 @@
+"""What is shown once to whoever starts the preview: its address, also as a QR code."""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import socket
+
+import segno
+
+from dermedge.web.settings import Settings, is_loopback
+
+# Of the documentation's own network (RFC 5737): a datagram socket that points there sends nothing,
+# and tells through which of its addresses this machine would.
+_OUTSIDE = ("192.0.2.1", 9)
+
+
+def address(settings: Settings) -> str:
+    """The page's address, without the token."""
+    host = settings.host
+    try:
+        found = ipaddress.ip_address(host)
+        host = _own() if found.is_unspecified else host
+        host = f"[{host}]" if ":" in host else host
+    except ValueError:
+        pass
+    return f"{settings.scheme}://{host}:{settings.port}/"
+
+
+def link(settings: Settings) -> str:
+    """The same with the token behind the #: a browser sends that to nobody."""
+    return address(settings) + (f"#token={settings.token}" if settings.token else "")
+
+
+def qr(text: str) -> str:
+    """A QR code for a terminal, dark signs on light ground or the other way round."""
+    lines = io.StringIO()
+    segno.make(text, error="l", micro=False).terminal(lines, border=2, compact=True)
+    return lines.getvalue()
+
+
+def greeting(settings: Settings, fingerprint: str = "") -> str:
+    """All of it in words; `fingerprint` is that of a certificate made on this device."""
+    if is_loopback(settings.host):
+        return f"preview: {link(settings)}"
+    lines = [f"preview: {link(settings)}", qr(link(settings)).rstrip("\n")]
+    if settings.certificate is None:
+        lines.append("preview: NOT ENCRYPTED: whoever is on this network can see the pictures")
+    if fingerprint:
+        lines.append(f"preview: the browser will warn; the certificate is {fingerprint}")
+    return "\n".join(lines)
+
+
+def _own() -> str:
+    """This machine's address in its network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outward:
+        try:
+            outward.connect(_OUTSIDE)
+            return outward.getsockname()[0]
+        except OSError:
+            return socket.gethostname()
