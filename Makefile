@@ -8,7 +8,7 @@ BUNDLES := demo/run/bundles
 THREE := $(patsubst %,demo/pictures/images/SYN_0000%.jpg,1 2 3)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench figures docs wheels clean
+.PHONY: help demo test check lint pi bench figures docs wheels clean
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ check: lint ## Lint, format and types
 lint: $(STAMP) ## Lint and format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+pi: $(STAMP) ## Install and run the edge package on an emulated Raspberry Pi OS (root, qemu)
+	KIT_PI=1 $(BIN)/python -m pytest tests/pi -s
 
 bench: $(STAMP) ## Measure speed and memory, write docs/benchmarks.md (after make demo)
 	$(BIN)/python -m pytest benchmarks --benchmark-only -o python_files='bench_*.py' \

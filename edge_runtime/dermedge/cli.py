@@ -109,7 +109,7 @@ def diagnose(
       kit diagnose installed photo.jpg
       kit diagnose small.kit photos/ --heatmap maps/
     """
-    from dermedge import answer, progress, relay, sheet, slots
+    from dermedge import answer, progress, relay, slots
     from dermedge.threshold import set_by_user
 
     paths = _photographs(images)
@@ -122,6 +122,8 @@ def diagnose(
     say = answer.as_json if as_json else answer.as_text
     judged = doctor.diagnose_files(paths)
     if heatmap is not None:
+        from dermedge import sheet
+
         judged = sheet.each(judged, heatmap, terms, opened.signature)
     failed = 0
     # On a terminal the lines themselves show how far it is; redirected, a progress stands beside.

@@ -37,6 +37,14 @@ _Wheelhouse = Annotated[
     Path | None, typer.Option(help="Take every wheel from this folder, none from the network.")
 ]
 _Environment = Annotated[Path, typer.Option("--env", help="The virtual environment.")]
+_Lean = Annotated[
+    bool,
+    typer.Option("--lean", help="Take less of the card: without pip, compiled only as it runs."),
+]
+_Options = Annotated[
+    list[str] | None,
+    typer.Argument(help="Of kit camera, behind --.", metavar="CAMERA_OPTIONS"),
+]
 _Systemctl = Annotated[
     bool, typer.Option("--systemctl", help="Also let systemd start the service, or stop it.")
 ]
@@ -81,6 +89,7 @@ def wheelhouse(
 
 @app.command()
 def install(
+    options: _Options = None,
     bundle: _Bundle = "installed",
     source: _Source = "auto",
     threads: _Threads = None,
@@ -89,6 +98,7 @@ def install(
     wheel: _Wheel = None,
     extra: _Extra = None,
     env: _Environment = Path("/opt/dermkit"),
+    lean: _Lean = False,
     systemctl: _Systemctl = False,
     uninstall: _Uninstall = False,
     dry_run: _DryRun = False,
@@ -104,6 +114,7 @@ def install(
     Example:
       kit edge install --dry-run
       kit edge install --source picamera2 --wheelhouse wheels --extra sign --systemctl
+      kit edge install --extra sign --extra web -- --web --web-listen 0.0.0.0 --web-tls auto
       kit edge install --uninstall --systemctl
     """
     from dermedge import installation
@@ -114,9 +125,9 @@ def install(
     if uninstall:
         steps = installation.uninstall(env, systemctl)
     else:
-        chosen = Service(env, bundle, source, threads, allow_unsigned)
+        chosen = Service(env, bundle, source, threads, allow_unsigned, _checked(options or []))
         wanted = installation.requirement(wheel, tuple(extra or ()))
-        steps = installation.install(chosen, wanted, wheelhouse, systemctl)
+        steps = installation.install(chosen, wanted, wheelhouse, systemctl, lean=lean)
     if dry_run:
         typer.echo("\n".join(map(str, steps)))
         return
@@ -128,6 +139,16 @@ def install(
     typer.echo("Next:")
     for line in installation.next_steps(env, systemctl):
         typer.echo(f"  {line}")
+
+
+def _checked(options: list[str]) -> tuple[str, ...]:
+    """Options that kit camera takes; others are its own error, said before anything is done."""
+    from dermedge.cli_camera import camera
+
+    alone = typer.Typer()
+    alone.command()(camera)
+    typer.main.get_command(alone).make_context("kit camera", ["installed", *options])
+    return tuple(options)
 
 
 def _require_root() -> None:

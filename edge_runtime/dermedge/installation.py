@@ -80,6 +80,7 @@ def install(
     wheelhouse: Path | None = None,
     start: bool = False,
     units: Path = UNITS,
+    lean: bool = False,
 ) -> Sequence[Step]:
     """The steps that put the kit and its service here; to take them again is an update.
 
@@ -89,12 +90,15 @@ def install(
         wheelhouse: Take every wheel from this folder, none from an index.
         start: Also let systemd start it, now and with the device.
         units: Where units are written.
+        lean: Take less of the card: Python compiles only what root runs, and pip and setuptools go
+            when they have done their work. An update brings them back for itself.
 
     Raises:
         InputError: Something that the service can't see, or a wheelhouse without wheels.
     """
     python = str(service.environment / "bin" / "python")
     pip = [python, "-m", "pip", "install", "--upgrade"]
+    pip += ["--no-compile"] if lean else []
     if wheelhouse is not None:
         if not any(wheelhouse.glob("*.whl")):
             raise InputError(f"{wheelhouse} holds no wheels; kit edge wheelhouse collects them")
@@ -103,6 +107,7 @@ def install(
     steps = [
         Run(made, "sudo apt install python3-venv"),
         Run((*pip, wanted, NUMPY_2), "kit edge wheelhouse collects what a device can't download"),
+        *([Run((python, "-m", "pip", "uninstall", "--yes", "setuptools", "pip"))] if lean else []),
         Write(units / UNIT, unit(service)),
     ]
     return [*steps, *(Run(words) for words in systemctl_start())] if start else steps

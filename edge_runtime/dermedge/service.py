@@ -8,6 +8,7 @@ from pathlib import Path
 from dermedge.errors import InputError
 
 UNIT = "dermkit-camera.service"
+SECRETS = Path("/etc/dermkit.env")  # KIT_WEB_TOKEN and the like; root's, mode 600
 STATE = Path("/var/lib/dermkit")  # its records and its models; systemd makes it
 
 _PRIVATE = Path("/var/lib/private/dermkit")  # where it really is, with DynamicUser
@@ -26,6 +27,8 @@ Type=notify
 NotifyAccess=main
 ExecStart={command}
 Environment=DERMKIT_HOME={state} PYTHONUNBUFFERED=1
+# Tokens and passwords, one VARIABLE=value a line, read by systemd itself.
+EnvironmentFile=-{secrets}
 Restart=on-failure
 RestartSec=10
 # Wrong usage does not mend itself.
@@ -102,6 +105,7 @@ class Service:
         source: As for kit camera.
         threads: Of the interpreter; None: all cores.
         allow_unsigned: Let in a bundle that no pinned key signed.
+        options: Further ones of kit camera, word by word, as --web.
     """
 
     environment: Path
@@ -109,6 +113,13 @@ class Service:
     source: str = "auto"
     threads: int | None = None
     allow_unsigned: bool = False
+    options: tuple[str, ...] = ()
+
+    @property
+    def networked(self) -> bool:
+        """Whether it needs more of the network than this machine."""
+        wanted = ("--mqtt", "--web-listen")
+        return "://" in self.source or any(x.startswith(wanted) for x in self.options)
 
 
 def unit(service: Service) -> str:
@@ -118,18 +129,25 @@ def unit(service: Service) -> str:
         InputError: The bundle or the source is a path that the service can't see, or holds signs
             that no unit may.
     """
-    networked = "://" in service.source
-    after = "Wants=network-online.target\nAfter=network-online.target\n" if networked else ""
-    families = "AF_UNIX AF_NETLINK" + (" AF_INET AF_INET6" if networked else "")
-    network = f"RestrictAddressFamilies={families}"
+    after = "Wants=network-online.target\nAfter=network-online.target\n"
     return _TEXT.format(
         unit=UNIT,
-        after=after,
+        after=after if service.networked else "",
         command=" ".join(map(_quoted, command(service))),
         state=STATE,
+        secrets=SECRETS,
         private=_PRIVATE,
-        network=network if networked else f"{network}\nIPAddressDeny=any",
+        network=_network(service),
     )
+
+
+def _network(service: Service) -> str:
+    families = "RestrictAddressFamilies=AF_UNIX AF_NETLINK"
+    if service.networked:
+        return f"{families} AF_INET AF_INET6"
+    if "--web" in service.options:
+        return f"{families} AF_INET AF_INET6\nIPAddressDeny=any\nIPAddressAllow=localhost"
+    return f"{families}\nIPAddressDeny=any"
 
 
 def command(service: Service) -> list[str]:
@@ -143,7 +161,7 @@ def command(service: Service) -> list[str]:
     words += ["--record", str(STATE / "records.jsonl")]
     words += ["--threads", str(service.threads)] if service.threads else []
     words += ["--allow-unsigned"] if service.allow_unsigned else []
-    return words
+    return [*words, *service.options]
 
 
 def _seen(name: str) -> str:

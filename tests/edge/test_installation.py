@@ -84,6 +84,14 @@ def test_a_wheelhouse_takes_the_place_of_the_index(tmp_path: Path) -> None:
     assert f"--no-index --find-links {tmp_path} dermkit-edge[sign]" in " ".join(steps[1].words)
 
 
+def test_a_lean_environment_is_filled_uncompiled_and_loses_pip_last(tmp_path: Path) -> None:
+    steps = installation.install(Service(tmp_path), "dermkit-edge", units=tmp_path, lean=True)
+    commands = [" ".join(step.words) for step in steps if isinstance(step, Run)]
+    assert "pip install --upgrade --no-compile dermkit-edge" in commands[1]
+    assert commands[-1].endswith("-m pip uninstall --yes setuptools pip")
+    assert isinstance(steps[-1], installation.Write)
+
+
 def test_an_enabled_service_is_not_pulled_from_under_systemd(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     machine.install()

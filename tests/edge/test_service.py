@@ -57,6 +57,17 @@ def test_only_a_network_camera_gets_the_network() -> None:
     assert networked["After"] == ["network-online.target"]
 
 
+def test_a_page_for_this_machine_gets_no_more_than_it() -> None:
+    alone = settings(unit(Service(ENV, options=("--web",))))
+    assert "AF_INET" in alone["RestrictAddressFamilies"][0]
+    assert (alone["IPAddressDeny"], alone["IPAddressAllow"]) == (["any"], ["localhost"])
+    for options in (("--web", "--web-listen", "0.0.0.0"), ("--mqtt", "mqtts://broker")):
+        shown = settings(unit(Service(ENV, options=options)))
+        assert "IPAddressDeny" not in shown
+        assert shown["ExecStart"][0].endswith(" ".join(options))
+    assert alone["EnvironmentFile"] == ["-/etc/dermkit.env"]
+
+
 @pytest.mark.parametrize("path", ["/home/pi/a.kit", "/tmp/a.kit", "/root/x/a.kit", "models/a.kit"])
 def test_what_the_service_can_not_see_is_refused(path: str) -> None:
     with pytest.raises(InputError):
