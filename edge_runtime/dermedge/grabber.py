@@ -37,6 +37,7 @@ class Frame:
         opening: 1 until the camera is first opened anew, then 2, ...
         shift: See `motion.Change`.
         frozen_s: Likewise; 0 in a replay.
+        thumbnail: See `dermedge.thumbnail`; None if nobody has made it yet.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Frame:
     opening: int = 1
     shift: float | None = None
     frozen_s: float = 0.0
+    thumbnail: RGB | None = None
 
 
 class Grabber:
@@ -183,7 +185,8 @@ class Grabber:
     def _put(self, number: int, image: RGB, captured: float) -> None:
         change = self._motion.add(image, captured)
         frozen_s = 0.0 if self._interval else change.frozen_s  # photographs stand still
-        frame = Frame(number, image, captured, self._opening, change.shift, frozen_s)
+        seen = change.shift, frozen_s, self._motion.thumbnail
+        frame = Frame(number, image, captured, self._opening, *seen)
         with self._changed:
             self.dropped += self._slot is not None
             self._slot = frame

@@ -33,9 +33,14 @@ class Change:
 
 
 class Motion:
-    """Compares each frame with the one before, of which it keeps hold."""
+    """Compares each frame with the one before, of which it keeps hold.
+
+    Attributes:
+        thumbnail: Of the frame that was added last; None before the first one.
+    """
 
     def __init__(self) -> None:
+        self.thumbnail: RGB | None = None
         self._before: RGB | None = None
         self._small: npt.NDArray[np.float32] | None = None
         self._changed = 0.0
@@ -43,7 +48,8 @@ class Motion:
     def add(self, image: RGB, now: float) -> Change:
         """Take the next frame, uint8 (height, width, 3), RGB, captured at `now`, seconds."""
         before, small_before = self._before, self._small
-        self._before, self._small = image, _small(image)
+        self._before, self.thumbnail = image, thumbnail(image)
+        self._small = cv2.cvtColor(self.thumbnail, cv2.COLOR_RGB2GRAY).astype(np.float32)
         if before is None or small_before is None or before.shape != image.shape:
             self._changed = now
             return Change(None, 0.0, before is not None)
@@ -66,10 +72,6 @@ def shift(before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> fl
     rows, columns = np.gradient(before)
     slope = float(np.mean(np.hypot(rows, columns)))
     return float(np.mean(np.abs(change - change.mean()))) / (slope + _PLAIN) / len(before)
-
-
-def _small(image: RGB) -> npt.NDArray[np.float32]:
-    return cv2.cvtColor(thumbnail(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
 def _same(before: RGB, after: RGB) -> bool:

@@ -52,13 +52,15 @@ class Quality:
 
 def measure(image: RGB) -> Figures:
     """Measure one photograph, uint8 (height, width, 3), RGB."""
-    small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    size = (_SIDE, _SIDE)
+    # Grey first, and of the colours some pixels: the mean of all of them costs twice the time.
+    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+    some = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
     return Figures(
         side=min(image.shape[:2]),
         sharpness=float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))[1][0, 0]),
         brightness=float(cv2.mean(grey)[0]),
-        glare=cv2.countNonZero(cv2.inRange(small, _COLOURLESS, _WHITE)) / grey.size,
+        glare=cv2.countNonZero(cv2.inRange(some, _COLOURLESS, _WHITE)) / grey.size,
     )
 
 

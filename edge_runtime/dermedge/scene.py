@@ -25,6 +25,7 @@ def restless(frame: Frame) -> tuple[str, ...]:
 
 def live(frame: Frame) -> tuple[str, ...]:
     """What is wrong with a frame of skin, in words; also `restless`."""
-    bare = skin.share(frame.image) < skin.MIN_SHARE
+    seen = frame.image if frame.thumbnail is None else frame.thumbnail
+    bare = skin.share(seen) < skin.MIN_SHARE
     said = ("no skin in sight: point the camera at the lesion",) if bare else ()
     return (*restless(frame), *said)

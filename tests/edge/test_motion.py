@@ -5,6 +5,7 @@ from dermedge import scene, skin
 from dermedge.grabber import Frame
 from dermedge.image import RGB
 from dermedge.motion import Change, Motion
+from dermedge.thumbnail import thumbnail
 
 
 @pytest.fixture
@@ -97,3 +98,12 @@ def test_each_fault_of_a_scene_says_what_to_do(lesion: RGB):
     ]
     assert len(scene.restless(moving)) == 2
     assert len(scene.frozen(moving)) == 1
+
+
+def test_the_thumbnail_is_made_once_and_is_its_own(lesion: RGB):
+    found = Motion()
+    found.add(lesion, 0.0)
+    small = thumbnail(lesion)
+    np.testing.assert_array_equal(found.thumbnail, small)
+    assert thumbnail(small) is small
+    assert skin.share(small) == skin.share(lesion)
