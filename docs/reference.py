@@ -52,9 +52,9 @@ def commands_page() -> str:
     sections = "".join(_section(name, command) for name, command in found)
     return (
         f"{_HEAD}# Commands\n\n| command | what it does |\n|---|---|\n{listed}\n"
-        "Every command has `--help`. Exit codes: 0 success, 2 wrong usage, 3 the gate of "
-        "`kit compare` failed, 4 bad input, 5 broken bundle or run, 6 camera, 7 something must be "
-        f"installed, 8 disk, 130 interrupted.\n{sections}"
+        "Every command has `--help`. Exit codes: 0 success, 2 wrong usage, 3 a gate failed "
+        "(`kit compress`, `kit compare`), 4 bad input, 5 broken bundle or run, 6 camera, 7 "
+        f"something must be installed, 8 disk, 130 interrupted.\n{sections}"
     )
 
 

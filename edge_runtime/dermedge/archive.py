@@ -73,7 +73,10 @@ def read(stream: BinaryIO, path: Path) -> dict[str, bytes]:
         names = sorted(entry.filename for entry in entries)
         if sorted({*names, *_OPTIONAL}) != sorted(LIMITS) or len(names) != len(set(names)):
             found = reprlib.repr(names)
-            raise BundleError(f"{path}: expected exactly {sorted(LIMITS)}, found {found}")
+            raise BundleError(
+                f"{path}: expected {sorted(set(LIMITS) - set(_OPTIONAL))}, and perhaps "
+                f"{list(_OPTIONAL)}; found {found}"
+            )
         for entry in entries:
             _expect_plain(entry, path)
         files = {entry.filename: _unpack(archive, entry) for entry in entries}

@@ -53,6 +53,8 @@ class Audience:
 
     def show_nothing(self, reason: str) -> bool:
         """There is no camera, and why; see `show`."""
+        for asked in self.buttons.values():
+            asked()  # a wish is for what is seen now, not for what comes once it is back
         return all(viewer.show_nothing(reason) for viewer in self._viewers())
 
     def _viewers(self) -> list[Preview | Publisher | Window]:

@@ -49,7 +49,8 @@ class Button:
     def pressed(self) -> bool:
         """Whether it was pressed since the last call."""
         found = self._pressed.is_set()
-        self._pressed.clear()
+        if found:  # else one that comes at this moment would be lost
+            self._pressed.clear()
         return found
 
     def close(self) -> None:

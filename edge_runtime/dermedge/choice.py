@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from dermedge import atomic, engine
+from dermedge import atomic, engine, links
 from dermedge.device import this_device
 
 FORMAT = 1
@@ -55,9 +55,10 @@ def save(home: Path, model: str, choice: Choice) -> Path:
     """Store the choice for the model of this SHA-256; returns the file.
 
     Raises:
-        StorageError: It can't be written.
+        StorageError: It can't be written, or HOME/engines is somebody else's link.
     """
     path = _file(home, model)
+    links.refuse(path.parent)
     atomic.write_text(path, json.dumps({"format": FORMAT, **asdict(choice)}, indent=2) + "\n")
     return path
 

@@ -100,7 +100,8 @@ def diagnose(
 ) -> None:
     """Judge photographs: decision, probability, quality.
 
-    Decisions: refer, clear, uncertain (too close to the threshold), not assessable (quality).
+    Decisions: refer, clear, uncertain (too close to the threshold), not assessable
+    (quality, or unlike the training photographs).
 
     \b
     Example:

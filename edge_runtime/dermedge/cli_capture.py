@@ -55,14 +55,14 @@ def capture(stack: ExitStack, asked: Sequence[str], buttons: Buttons) -> Capture
         stack: Gives a GPIO pin back.
         asked: The options, as given; without any, everything is told.
         buttons: Of the window (`key`), the page (`web`) and the broker (`mqtt`), where they are
-            there: the last two capture also if they are not asked for.
+            there; the page's captures also if it is not asked for.
     """
     from dermedge.trigger import Asked
 
     triggers = [_trigger(stack, how, buttons) for how in asked]
-    always = [Asked(name, buttons[name]) for name in (WEB, MQTT) if name in buttons]
-    named = {trigger.name for trigger in triggers}
-    return Capture([*triggers, *(x for x in always if x.name not in named)], not asked)
+    if WEB in buttons and WEB not in asked:
+        triggers.append(Asked(WEB, buttons[WEB]))
+    return Capture(triggers, not asked)
 
 
 def _trigger(stack: ExitStack, how: str, buttons: Buttons) -> Trigger:

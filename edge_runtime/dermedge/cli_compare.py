@@ -45,7 +45,7 @@ def compare(
 
     \b
     Example:
-      kit compare float.kit small.kit --data photos/ --split test --margin 0.02 --out report
+      kit compare float.kit small.kit --data photos/ --split val+test --margin 0.02 --out report
     """
     from dermedge import page, report, slots, summary, table
     from dermedge.compare import Plan, passes

@@ -75,7 +75,7 @@ def publisher(
         KitError: An option can't be used.
     """
     if wish.url is None:
-        if button or wish != Wish(topic=wish.topic):
+        if button or wish != Wish():
             raise typer.BadParameter("--mqtt-… and --capture mqtt need a broker: --mqtt URL")
         return None
     from dermedge import basis

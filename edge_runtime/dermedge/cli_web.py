@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -92,7 +94,9 @@ def preview(
     settings, fingerprint = _settings(wish, home)
     opened = Preview(settings, appoint, lambda: diagnostician.contract, fingerprint)
     found = stack.enter_context(opened)
-    typer.echo(found.greeting(), err=True)
+    # A log is no place for a token that is written down elsewhere; a new one has no other.
+    known = not sys.stderr.isatty() and settings.token == _token(wish.token_file)
+    typer.echo(found.greeting(known), err=True)
     return found
 
 
@@ -129,9 +133,14 @@ def _token(file: Path | None) -> str:
     if file is None:
         return os.environ.get(VARIABLE, "").strip()
     try:
-        return file.read_text("utf-8").strip()
+        if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+            raise InputError(f"the token {file} is open to everybody; run: chmod 600 {file}")
+        found = file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the token in {file} can't be read: {error}") from error
+    if not found:
+        raise InputError(f"the token {file} is empty; openssl rand -hex 16 makes one")
+    return found
 
 
 def _files(tls: str | None) -> tuple[Path | None, Path | None]:

@@ -40,14 +40,14 @@ class Recent:
         self._each: deque[Diagnosis | None] = deque(maxlen=count)
         self._of: tuple[Contract, int] | None = None
 
-    def add(self, found: Diagnosis, terms: Contract, opening: int) -> Consensus:
+    def add(self, found: Diagnosis, opening: int) -> Consensus:
         """Take the next frame.
 
         Args:
             found: What is said of it alone.
-            terms: The contract by which it was said.
             opening: See `grabber.Frame`.
         """
+        terms = found.bundle.contract
         # Another model, or a camera that was away and may show another lesion: begin anew.
         if self._of is None or self._of[0] is not terms or self._of[1] != opening:
             self._each.clear()

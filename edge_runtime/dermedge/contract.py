@@ -316,7 +316,9 @@ def _check(contract: Contract, where: str) -> None:
         "the first output is of kind logits": bool(contract.outputs)
         and contract.outputs[0].kind == LOGITS,
         f"outputs are of kind {', '.join(KINDS)}": all(x.kind in KINDS for x in contract.outputs),
-        "calibration.temperature is above 0": contract.calibration.temperature > 0,
+        "calibration.temperature lies between 0.001 and 1000": 1e-3
+        <= contract.calibration.temperature
+        <= 1e3,
         "decision.chosen_for is one of the thresholds": decision.chosen_for in decision.thresholds,
         "thresholds are probabilities": all(0 <= t <= 1 for t in decision.thresholds.values()),
         "uncertain_band is low, high within 0 to 1": 0 <= low <= high <= 1,
@@ -344,7 +346,7 @@ def _novelty_rules(contract: Contract) -> dict[str, bool]:
         <= terms.components
         < min(terms.dimensions, _MAX_COMPONENTS + 1),
         f"novelty.dimensions are {_MAX_DIMENSIONS} at most": terms.dimensions <= _MAX_DIMENSIONS,
-        "novelty.threshold is above 0": terms.threshold > 0,
+        "novelty.threshold is at least 1e-7": terms.threshold >= 1e-7,
         "novelty.false_alarms lie between 0 and 1": 0 < terms.false_alarms < 1,
         "novelty.training and validation are above 0": min(terms.training, terms.validation) > 0,
     }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -58,11 +58,6 @@ class Runtime:
     load: Callable[[], Build]
 
     @property
-    def installed(self) -> bool:
-        """Whether it is there; without importing it."""
-        return find_spec(self.module.partition(".")[0]) is not None
-
-    @property
     def version(self) -> str:
         """Of the installed distribution."""
         return metadata.version(self.distribution)
@@ -90,17 +85,23 @@ def find(wanted: str | None = None) -> tuple[Build, str]:
     known = [runtime.distribution for runtime in RUNTIMES]
     if wanted not in (None, *known):
         raise MissingError(f"there is no runtime {wanted}; there are {', '.join(known)}")
+    why = "is not installed"
     for runtime in RUNTIMES:
         if wanted in (None, runtime.distribution):
             try:
                 return runtime.load(), f"{runtime.distribution} {runtime.version}"
-            except ImportError:
-                continue
+            except ImportError as error:
+                if not isinstance(error, ModuleNotFoundError):
+                    why = f"can't be loaded ({error})"
     if wanted:
-        raise MissingError(f"{wanted} is not installed; run: pip install {wanted}")
+        raise MissingError(f"{wanted} {why}; run: pip install {wanted}")
     raise MissingError(tflite.NONE)
 
 
 def installed() -> dict[str, str]:
     """Distribution and version of every runtime that is there, the default one first."""
-    return {one.distribution: one.version for one in RUNTIMES if one.installed}
+    found = {}
+    for one in RUNTIMES:
+        with suppress(metadata.PackageNotFoundError):
+            found[one.distribution] = one.version
+    return found

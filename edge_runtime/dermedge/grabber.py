@@ -20,10 +20,8 @@ FROZEN_S = 5.0  # a sensor's noise changes some pixel of every frame
 _POLL_S = 0.1  # how soon `stop` is noticed while no frame comes
 _JOIN_S = 3.0
 _SOUND_S = 10.0  # so long it has to run before the next loss counts as the first
-_THAW_S, _THAW_MOST_S = (
-    30.0,
-    3600.0,
-)  # a frozen camera is opened anew after so long, then less often
+# A frozen camera is opened anew after so long, then less often.
+_THAW_S, _THAW_MOST_S = 30.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True)

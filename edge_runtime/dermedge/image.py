@@ -83,6 +83,9 @@ def _jpeg_cut_off(data: bytes) -> bool:
         return False
     at = 2
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
+        if data[at + 1 : at + 2] == b"\xff":  # markers may be padded with these
+            at += 1
+            continue
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return data.find(b"\xff\xd9", at) < 0
 

@@ -114,7 +114,7 @@ def watch(
                 break
             diagnosis = diagnostician.diagnose(frame.image).barred(inspect(frame))
             judged += 1
-            together = recent.add(diagnosis, diagnostician.contract, frame.opening)
+            together = recent.add(diagnosis, frame.opening)
             yield _sighting(frame, diagnosis, together, grabber)
     except CameraError as error:
         raise CameraError(f"{error} Frames judged before: {judged}.") from error

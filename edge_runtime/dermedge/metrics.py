@@ -150,7 +150,8 @@ def chance_error(
     Labels are drawn from the probabilities themselves (consistency resampling, Bröcker and Smith
     2007), always with the same seed; of the errors that this gives the `quantile` is returned.
     """
-    drawn = np.random.default_rng(0).random((draws, len(probabilities))) < probabilities
+    random = np.random.default_rng(0)
+    drawn = (random.random(len(probabilities)) < probabilities for _ in range(draws))
     errors = [calibration_error(labels, probabilities, bins) for labels in drawn]
     return float(np.quantile(errors, quantile))
 

@@ -108,7 +108,7 @@ class Classifier:
         tensor = self._engine.outputs[self._places[kind]]
         if tensor.dtype is np.float32:
             if not np.isfinite(raw).all():
-                raise BundleError(f"the model gave {kind} that are no numbers: {raw[0]}")
+                raise BundleError(f"the model gave {kind} that are no numbers")
             return raw[0]
         return (raw[0].astype(np.int64) - tensor.zero_point).astype(np.float32) * np.float32(
             tensor.scale

@@ -9,7 +9,7 @@ from pathlib import Path
 from dermedge import choice, golden, slots, trial
 from dermedge.bundle import Bundle
 from dermedge.diagnose import Diagnosis, Diagnostician
-from dermedge.errors import BundleError, KitError
+from dermedge.errors import BundleError, KitError, MissingError
 from dermedge.image import RGB
 
 # What the user changes in every bundle that is opened, e.g. its threshold.
@@ -41,7 +41,7 @@ def build(
     if found is not None:
         try:
             return Diagnostician(bundle, found.threads, found.runtime)
-        except BundleError as error:  # a service may forbid what the shell allowed
+        except (BundleError, MissingError) as error:  # a service may forbid what the shell allowed
             remark = f"the runtime that was chosen can't be used here, so the default is: {error}"
     judge = Diagnostician(bundle)
     judge.note = remark

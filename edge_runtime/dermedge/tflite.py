@@ -66,14 +66,16 @@ def describe(model: bytes) -> tuple[Tensor, tuple[Tensor, ...]]:
 
     Raises:
         MissingError: No runtime is installed.
-        ValueError: Not a model.
+        ValueError: Not a model, or one that would fill the memory.
     """
     for module, _ in RUNTIMES:
         try:
             kind = import_module(module).Interpreter
         except ImportError:
             continue
-        return _tensors(kind(model_content=model))
+        interpreter = kind(model_content=model)
+        _expect_small(interpreter)
+        return _tensors(interpreter)
     raise MissingError(NONE)
 
 

@@ -31,7 +31,8 @@ class Ear:
         self.said.append((self.name, remark))
         return self.goes_on
 
-    show_nothing = show
+    def show_nothing(self, reason: str) -> bool:
+        return self.goes_on
 
     def asked(self) -> bool:
         return True
@@ -73,18 +74,29 @@ def test_nobody_is_an_audience_too():
     assert Audience().buttons == {}
 
 
-def test_buttons_of_page_and_broker_capture_without_being_asked_for():
+def test_the_button_of_the_page_captures_without_being_asked_for():
     pressed = {"web": False, "mqtt": False}
     buttons = {name: lambda name=name: pressed[name] for name in pressed}
     with ExitStack() as stack:
         captures = capture(stack, (), buttons)
         assert captures.of(SEEN) == {}  # told, not captured
-        pressed["mqtt"] = True
-        assert captures.of(SEEN) == {"capture": "mqtt"}
-        only = capture(stack, ("web",), buttons)
-        assert only.of(SEEN) == {"capture": "mqtt"}
-        pressed["mqtt"] = False
+        pressed["web"] = True
+        assert captures.of(SEEN) == {"capture": "web"}
+        only = capture(stack, ("mqtt",), buttons)
+        assert only.of(SEEN) == {"capture": "web"}
+        pressed["web"] = False
         assert only.of(SEEN) is None
+        pressed["mqtt"] = True
+        assert only.of(SEEN) == {"capture": "mqtt"}
+
+
+def test_a_wish_of_while_nothing_was_seen_is_forgotten():
+    said: list = []
+    heard = Ear(said, "window")
+    asked = iter([True])
+    heard.asked = lambda: next(asked)  # type: ignore[method-assign]
+    assert Audience(window=cast(Any, heard)).show_nothing("gone")
+    assert list(asked) == []
 
 
 @pytest.mark.parametrize("how", ["web", "mqtt"])

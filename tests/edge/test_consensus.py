@@ -47,7 +47,7 @@ def test_the_mean_decides_if_more_than_half_of_the_frames_say_so(
     probabilities: list[float], mean: float, verdict: Verdict, agreeing: int, terms: Contract
 ):
     recent = Recent(5)
-    together = [recent.add(seen(p, terms), terms, 1) for p in probabilities][-1]
+    together = [recent.add(seen(p, terms), 1) for p in probabilities][-1]
     assert together.probability == pytest.approx(mean)
     assert (together.verdict, together.decision) == (verdict, verdict.value)
     assert (together.agreeing, together.averaged) == (agreeing, len(probabilities))
@@ -56,28 +56,28 @@ def test_the_mean_decides_if_more_than_half_of_the_frames_say_so(
 def test_only_the_last_frames_count(terms: Contract):
     recent = Recent(3)
     for probability in (0.9, 0.9, 0.1, 0.2, 0.3):
-        together = recent.add(seen(probability, terms), terms, 1)
+        together = recent.add(seen(probability, terms), 1)
     assert together.probability == pytest.approx(0.2)
     assert (together.agreeing, together.averaged) == (3, 3)
 
 
 def test_frames_that_are_not_assessable_take_room_but_do_not_count(terms: Contract):
     recent, blurred = Recent(3), seen(0.9, terms, "blurred")
-    assert recent.add(blurred, terms, 1).verdict is Verdict.NOT_ASSESSABLE
-    assert recent.add(seen(0.1, terms), terms, 1).averaged == 1
-    assert recent.add(blurred, terms, 1).probability == pytest.approx(0.1)
-    assert recent.add(blurred, terms, 1).averaged == 1
-    gone = recent.add(blurred, terms, 1)
+    assert recent.add(blurred, 1).verdict is Verdict.NOT_ASSESSABLE
+    assert recent.add(seen(0.1, terms), 1).averaged == 1
+    assert recent.add(blurred, 1).probability == pytest.approx(0.1)
+    assert recent.add(blurred, 1).averaged == 1
+    gone = recent.add(blurred, 1)
     assert (gone.probability, gone.averaged, gone.agreeing) == (None, 0, 0)
 
 
 def test_another_model_or_another_opening_begins_anew(terms: Contract):
     recent = Recent(5)
-    recent.add(seen(0.9, terms), terms, 1)
-    assert recent.add(seen(0.1, terms), terms, 2).averaged == 1
+    recent.add(seen(0.9, terms), 1)
+    assert recent.add(seen(0.1, terms), 2).averaged == 1
     other = replace(terms)
-    assert recent.add(seen(0.1, other), other, 2).averaged == 1
-    assert recent.add(seen(0.1, other), other, 2).averaged == 2
+    assert recent.add(seen(0.1, other), 2).averaged == 1
+    assert recent.add(seen(0.1, other), 2).averaged == 2
 
 
 def test_without_positive_classes_frames_agree_on_a_name(terms: Contract):
@@ -85,7 +85,7 @@ def test_without_positive_classes_frames_agree_on_a_name(terms: Contract):
     decision = replace(terms.decision, uncertain_band=(0.0, 0.5))
     naming, recent = replace(terms, labels=labels, decision=decision), Recent(3)
     for probability in (0.9, 0.9, 0.2):
-        together = recent.add(seen(probability, naming), naming, 1)
+        together = recent.add(seen(probability, naming), 1)
     assert (together.verdict, together.decision) == (Verdict.NAMED, "malignant")
     assert (together.agreeing, together.averaged) == (2, 3)
 

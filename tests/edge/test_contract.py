@@ -126,7 +126,7 @@ contracts = st.builds(
     outputs=st.lists(st.builds(contract.Output, texts), min_size=1, max_size=3).map(
         lambda found: (*found, contract.Output("embedding", "embedding"))
     ),
-    calibration=st.builds(contract.Calibration, above_0),
+    calibration=st.builds(contract.Calibration, st.floats(1e-3, 1e3)),
     decision=decisions(),
     quality=st.builds(contract.QualityLimits, st.integers(), finite, finite, finite, finite),
     provenance=st.builds(
@@ -147,7 +147,7 @@ contracts = st.builds(
         measure=st.just("residual"),
         dimensions=st.integers(257, 1 << 14),
         components=st.integers(1, 256),
-        threshold=above_0,
+        threshold=st.floats(1e-7, 1e9),
         false_alarms=st.floats(1e-6, 0.5),
         training=st.integers(1),
         validation=st.integers(1),
@@ -280,7 +280,8 @@ def test_an_unknown_format_number_is_an_error_that_says_what_to_do(number: Any):
         (("labels", 1, "name"), "not assessable", "named like a decision"),
         (("outputs",), [], "first output"),
         (("outputs", 0, "kind"), "map", "first output"),
-        (("calibration", "temperature"), -1, "temperature is above 0"),
+        (("calibration", "temperature"), -1, "temperature lies between"),
+        (("calibration", "temperature"), 1e-320, "temperature lies between"),
         (("decision", "chosen_for"), "else", "one of the thresholds"),
         (("decision", "thresholds", "sensitivity>=0.90"), 1.1, "probabilities"),
         (("decision", "uncertain_band"), [0.5, 0.4], "low, high"),
@@ -292,7 +293,7 @@ def test_an_unknown_format_number_is_an_error_that_says_what_to_do(number: Any):
         (("novelty", "components"), 257, "components lie between 1 and 256"),
         (("novelty", "dimensions"), 32, "components lie between 1 and 256, below dimensions"),
         (("novelty", "dimensions"), 2**14 + 1, "dimensions are 16384 at most"),
-        (("novelty", "threshold"), 0, "threshold is above 0"),
+        (("novelty", "threshold"), 0, "threshold is at least"),
         (("novelty", "false_alarms"), 1, "between 0 and 1"),
         (("novelty", "training"), 0, "training and validation are above 0"),
         (("novelty", "validation"), -1, "training and validation are above 0"),

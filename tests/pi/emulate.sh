@@ -66,8 +66,8 @@ inside() {
 }
 
 case ${1:-} in
-    make) hand_over && make_system ;;
-    run) shift && hand_over && run "$@" ;;
-    _inside) shift && inside "$@" ;;
-    *) sed -n '2,11s/^# \?//p' "$0" && exit 2 ;;
+    make) hand_over; make_system ;;
+    run) shift; hand_over; run "$@" ;;
+    _inside) shift; inside "$@" ;;
+    *) sed -n '2,11s/^# \?//p' "$0"; exit 2 ;;
 esac

@@ -76,7 +76,8 @@ class Link(Closing):
     def asked(self) -> bool:
         """Whether the wish was heard since the last call."""
         found = self._asked.is_set()
-        self._asked.clear()
+        if found:  # else one that comes at this moment would be lost
+            self._asked.clear()
         return found
 
     def news(self) -> list[str]:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from dermedge.errors import InputError
 
-BASE = "dermkit"
-
 _NAME_CHARACTERS = 64
 _BASE_CHARACTERS = 200
 _HASH_DIGITS = 6

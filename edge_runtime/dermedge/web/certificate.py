@@ -120,7 +120,11 @@ def _general(name: str) -> GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
+        pass
+    try:
         return x509.DNSName(name)
+    except ValueError as error:
+        raise InputError(f"{name!r} is no host name; write it as xn--...") from error
 
 
 def _x509():

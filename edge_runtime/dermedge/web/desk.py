@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dermedge import answer, image
@@ -69,4 +69,5 @@ class Desk(Closing):
 def _give_way() -> None:
     """Leave the processor to the camera loop; only Linux knows priorities of single threads."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        with suppress(OSError):  # a service may be forbidden to
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

@@ -18,6 +18,7 @@ from dermedge.web.bucket import Bucket, Buckets, owner
 CONNECTIONS = 64
 CONNECTIONS_EACH = 16  # of one client address; a browser opens six
 HEAD_S = 5.0  # for the head of a request, and between two requests
+TAKE_S = 10.0  # a client that takes nothing for so long is let go
 
 # A connection that is let in costs about a millisecond, one that is turned away a twentieth of it.
 _ADMITTED_PER_S, _ADMITTED_EACH_PER_S = 40.0, 20.0
@@ -27,7 +28,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: nothing is left of a connection t
 
 
 class Patient(H11Protocol):
-    """Uvicorn's protocol, and a connection that asks for nothing is ended.
+    """Uvicorn's protocol, and a connection that asks for nothing, or takes nothing, is ended.
 
     Attributes:
         gone: Done when the connection has ended.
@@ -37,6 +38,7 @@ class Patient(H11Protocol):
         """`state` is that of uvicorn's server."""
         super().__init__(config=config, server_state=state, app_state={})
         self.gone: asyncio.Future[None] = self.loop.create_future()
+        self._stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch it."""
@@ -49,6 +51,17 @@ class Patient(H11Protocol):
         super().connection_lost(exc)
         if not self.gone.done():
             self.gone.set_result(None)
+
+    def pause_writing(self) -> None:
+        """It takes nothing: begin to lose patience."""
+        super().pause_writing()
+        self._stuck = self.loop.call_later(TAKE_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It takes again, or has gone."""
+        if self._stuck is not None:
+            self._stuck.cancel()
+        super().resume_writing()
 
     def _watch(self) -> None:
         self._timer = self.loop.call_later(HEAD_S, self._look, self.cycle)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections import Counter
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dermedge.web.access import Access, cookie_name
 from dermedge.web.bucket import Bucket, Buckets
 from dermedge.web.problem import problem
-from dermedge.web.settings import Settings
+from dermedge.web.settings import Settings, is_loopback
 
 # What holds nothing of the camera: the page itself, its description, and the door.
 OPEN = frozenset(("/", "/app.js", "/style.css", "/icon.svg", "/api/openapi.json", "/api/session"))
@@ -48,7 +48,9 @@ class Guard:
         rate = settings.requests_per_s
         self._rates = Buckets(rate, max(_BURST_S * rate, 2 * _NO_TOKEN_COST))
         name = socket.gethostname().lower()
-        self._names = {name, f"{name}.local", *(each.lower() for each in settings.names)}
+        # On loopback nobody needs these, and a foreign name server could lead them here.
+        own = () if is_loopback(settings.host) else (name, f"{name}.local")
+        self._names = {*own, *(each.lower() for each in settings.names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -93,7 +95,7 @@ class Guard:
             return ":" in host or _port(scope) == _default(scope)
         address, port = _address(scope), _port(scope)
         shown = f"[{address}]" if ":" in address else address
-        local = {shown, *({"localhost"} if _is_loopback(address) else ())}
+        local = {shown, *({"localhost"} if is_loopback(address) else ())}
         meant = {f"{name}:{port}" for name in (*local, *self._names)}
         return host in meant or (port == _default(scope) and host in local)
 
@@ -106,11 +108,7 @@ class Guard:
 
 def session_of(headers: Headers, settings: Settings) -> str:
     """The session that a browser shows; empty if it shows none."""
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(cookie_name(settings))
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    return cookie_parser(headers.get("cookie", "")).get(cookie_name(settings), "")
 
 
 def _is_same_origin(scope: Scope, headers: Headers) -> bool:
@@ -130,13 +128,6 @@ def _address(scope: Scope) -> str:
     except ValueError:
         return address
     return str(getattr(found, "ipv4_mapped", None) or found)
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _port(scope: Scope) -> int:

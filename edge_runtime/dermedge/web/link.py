@@ -39,11 +39,18 @@ def qr(text: str) -> str:
     return lines.getvalue()
 
 
-def greeting(settings: Settings, fingerprint: str = "") -> str:
-    """All of it in words; `fingerprint` is that of a certificate made on this device."""
+def greeting(settings: Settings, fingerprint: str = "", known: bool = False) -> str:
+    """All of it in words.
+
+    Args:
+        settings: Of the preview.
+        fingerprint: Of a certificate made on this device.
+        known: The user has the token already: it is left out.
+    """
+    shown = address(settings) if known else link(settings)
     if is_loopback(settings.host):
-        return f"preview: {link(settings)}"
-    lines = [f"preview: {link(settings)}", qr(link(settings)).rstrip("\n")]
+        return f"preview: {shown}"
+    lines = [f"preview: {shown}", qr(shown).rstrip("\n")]
     if settings.certificate is None:
         lines.append("preview: NOT ENCRYPTED: whoever is on this network can see the pictures")
     if fingerprint:

@@ -55,7 +55,7 @@ class Tally:
 class Newest:
     """Holds one frame and the last results, and no more; nothing here waits for anybody.
 
-    One thread writes and others read: each attribute is replaced whole, so that no lock is needed.
+    One thread writes and others read, without a lock: figures of a tally may be one frame apart.
 
     Attributes:
         results: The last judgements that were told, the newest first.
@@ -101,7 +101,8 @@ class Newest:
     def asked(self) -> bool:
         """Whether somebody has asked since the last call."""
         found = self._asked.is_set()
-        self._asked.clear()
+        if found:  # else one that comes at this moment would be lost
+            self._asked.clear()
         return found
 
     def now(self) -> Shot | str:

@@ -89,11 +89,15 @@ class Preview(Closing):
         """Whether somebody has asked for a capture since the last call."""
         return self._newest.asked()
 
-    def greeting(self) -> str:
-        """What to print once: address, QR code, and what to know of the encryption."""
+    def greeting(self, known: bool = False) -> str:
+        """What to print once: address, QR code, and what to know of the encryption.
+
+        Args:
+            known: The user has the token already: it is left out.
+        """
         from dermedge.web import link
 
-        return link.greeting(self.settings, self._fingerprint)
+        return link.greeting(self.settings, self._fingerprint, known)
 
     def close(self) -> None:
         """Let nobody in any more, and end the thread; takes some seconds at most."""

@@ -26,7 +26,7 @@ class Settings:
         port: 0 lets the system choose.
         token: What opens it; empty: anybody on this machine may look.
         names: Further names in an address that are meant for this server, as `camera.example`, or
-            `localhost:9000` where the port differs too (a tunnel, a proxy).
+            `localhost:9000` where the port differs too (a tunnel).
         certificate: PEM file for TLS; None: unencrypted.
         key: Its private key, PEM.
         requests_per_s: How many requests each client address may make in the long run.

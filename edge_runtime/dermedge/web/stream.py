@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
@@ -17,7 +16,6 @@ _BOUNDARY = b"dermkit-5c1f0a7e"
 # A browser shows a picture when the next one begins: so each is followed at once by the head of the
 # next, which therefore can't tell its length.
 _HEAD = b"--" + _BOUNDARY + b"\r\nContent-Type: image/jpeg\r\n\r\n"
-_PATIENCE_S = 10.0  # a watcher that takes nothing for so long is let go
 _REPEAT_S = 5.0  # again without news, so that a watcher who has gone is noticed
 _VALUES = {None: False, "false": False, "true": True}
 
@@ -52,7 +50,7 @@ class Stream:
         self.watchers = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send pictures until the watcher goes, takes none any more, or the preview closes."""
+        """Send pictures until the watcher goes, or the preview closes."""
         heat = _VALUES.get(Request(scope).query_params.get("heat"))
         if heat is None:
             await problem(400, "heat: expected true or false")(scope, receive, send)
@@ -77,18 +75,17 @@ class Stream:
     async def _pictures(self, heat: bool, gone: asyncio.Task[None], send: Send) -> None:
         async def give(body: bytes) -> None:
             message = {"type": "http.response.body", "body": body, "more_body": True}
-            await asyncio.wait_for(send(message), _PATIENCE_S)
+            await send(message)
 
         before: Shot | str | None = None
         repeat, loop = 0.0, asyncio.get_running_loop()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await give(_HEAD)
-            while not self._newest.ended and not gone.done():
-                seen, data = await self._encoder.picture(heat)
-                if seen != before or loop.time() >= repeat:
-                    await give(data + b"\r\n" + _HEAD)
-                    before, repeat = seen, loop.time() + _REPEAT_S
-                await asyncio.wait((gone,), timeout=1 / self._settings.stream_fps)
+        await give(_HEAD)
+        while not self._newest.ended and not gone.done():
+            seen, data = await self._encoder.picture(heat)
+            if seen != before or loop.time() >= repeat:
+                await give(data + b"\r\n" + _HEAD)
+                before, repeat = seen, loop.time() + _REPEAT_S
+            await asyncio.wait((gone,), timeout=1 / self._settings.stream_fps)
 
 
 async def _gone(receive: Receive) -> None:

@@ -259,3 +259,33 @@ def test_one_client_leaves_room_for_others(opened: Callable, sighting: Sighting)
     assert ends == 5
     for client in clients:
         client.close()
+
+
+def test_a_watcher_that_takes_nothing_loses_its_place(
+    opened: Callable[..., Preview], sighting: Sighting, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(door, "TAKE_S", 0.5)
+    shown = opened(streams=1, stream_fps=200.0)
+    with socket.socket() as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.connect(("127.0.0.1", shown.settings.port))
+        stuck.sendall(
+            b"GET /api/stream HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % shown.settings.port
+        )
+        stuck.recv(1)  # it has the place, and takes no more
+        for _ in range(600):
+            shown.show(dataclasses.replace(sighting))  # news, so that there is a picture to send
+            with raw(
+                shown,
+                b"HEAD /api/stream HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % shown.settings.port,
+            ) as other:
+                if b" 200 " in other.recv(64):
+                    return
+            time.sleep(0.05)
+    pytest.fail("it kept its place")
+
+
+def test_a_token_of_the_users_is_left_out_where_it_is_known(opened: Callable[..., Preview]):
+    shown = opened(token=TOKEN)
+    assert TOKEN in shown.greeting()
+    assert TOKEN not in shown.greeting(known=True)

@@ -156,19 +156,6 @@ def test_the_stream_ends_with_the_preview(newest: Newest):
     assert len(watcher.taken) == 1
 
 
-def test_a_watcher_that_takes_nothing_is_let_go(newest: Newest, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stream, "_PATIENCE_S", 0.02)
-
-    class Stuck(Watcher):
-        async def _send(self, message: Message) -> None:
-            if message.get("more_body"):
-                await asyncio.Event().wait()
-
-    app = Stream(newest, Settings())
-    asyncio.run(Stuck(1).watch(app))
-    assert app.watchers == 0
-
-
 def test_colours_survive(sighting: Sighting):
     image = np.full((480, 640, 3), (200, 40, 20), np.uint8)
     frame = dataclasses.replace(sighting.frame, image=image)

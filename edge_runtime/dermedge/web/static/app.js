@@ -45,6 +45,7 @@ function gone(title, reason) {
   show("probability", "–");
   show("agreement", "");
   show("quality", "");
+  show("latency", "–");
   part("capture").disabled = true;
 }
 
@@ -69,7 +70,7 @@ function judged(now) {
   const heat = part("heat");
   heat.disabled = !now.heat_map;
   heat.parentElement.title = now.heat_map ? "" : "this model gives no heat map";
-  part("legend").hidden = !heat.checked;
+  part("legend").hidden = !(heat.checked && now.heat_map);
 }
 
 function remarks(line) {
@@ -185,13 +186,16 @@ part("entry").addEventListener("submit", (event) => {
   begin(given);
 });
 
+let patience = 0;
+
 part("capture").addEventListener("click", async () => {
   show("said", "Asked…");
   awaited = true;
   try {
     const answer = await ask("/api/capture", { method: "POST" });
     if (!answer.ok) throw new Error((await answer.json()).detail);
-    setTimeout(unanswered, ANSWER_MS);
+    clearTimeout(patience);
+    patience = setTimeout(unanswered, ANSWER_MS);
   } catch (error) {
     awaited = false;
     show("said", error.message);
