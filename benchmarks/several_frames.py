@@ -81,8 +81,8 @@ def tell(split: str, found: list[list[Diagnosis]], malignant: np.ndarray, terms:
         )
     gain = auc_difference(malignant, single, mean)
     print(f"  AUC, mean less one view: {gain.interval.value:+.4f}, p {gain.p_value:.3f}")
-    first = [_together(views[:FRAMES], terms) for views in found]
-    second = [_together(views[FRAMES:], terms) for views in found]
+    first = [_together(views[:FRAMES]) for views in found]
+    second = [_together(views[FRAMES:]) for views in found]
     alone = [(views[0].verdict, views[1].verdict) for views in found]
     tell_flips("another view", alone)
     plain = [(_plain(a, terms), _plain(b, terms)) for a, b in zip(first, second, strict=True)]
@@ -108,9 +108,9 @@ def tell_flips(name: str, pairs: list[tuple[Verdict, Verdict]]) -> None:
     print(f"  {name}: another verdict {other}, the opposite one {opposite}")
 
 
-def _together(views: list[Diagnosis], terms: Contract) -> Consensus:
+def _together(views: list[Diagnosis]) -> Consensus:
     recent = Recent(FRAMES)
-    return [recent.add(one, terms, 1) for one in views][-1]
+    return [recent.add(one, 1) for one in views][-1]
 
 
 def _plain(together: Consensus, terms: Contract) -> Verdict:

@@ -76,12 +76,12 @@ def reported_probability(
     return reported(probabilities(logits, temperature), positive)
 
 
-def reported(each: npt.NDArray[np.floating], positive: Sequence[int]) -> npt.NDArray[np.float64]:
+def reported(each: npt.NDArray[np.float64], positive: Sequence[int]) -> npt.NDArray[np.float64]:
     """The same, from the calibrated probabilities of all classes (..., n)."""
     return each[..., list(positive)].sum(axis=-1) if positive else each.max(axis=-1)
 
 
-def judge(each: npt.NDArray[np.floating], terms: Contract, assessable: bool = True) -> Judgement:
+def judge(each: npt.NDArray[np.float64], terms: Contract, assessable: bool = True) -> Judgement:
     """Turn the calibrated probabilities of one photograph, (n,), into what is said of it."""
     probability = float(reported(each, terms.positive))
     if terms.positive or not assessable:

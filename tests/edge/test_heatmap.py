@@ -15,7 +15,7 @@ FULL = np.float32(heatmap.SCALE)
 
 
 def outputs(maps: np.ndarray) -> Outputs:
-    return Outputs(maps.mean(axis=(0, 1)), maps)
+    return Outputs(maps.mean(axis=(0, 1), dtype=np.float32), maps)
 
 
 def with_classes(terms: Contract, count: int, positive: Sequence[int]) -> Contract:

@@ -106,7 +106,7 @@ def test_threshold_is_the_lowest_that_gives_the_accuracy(
 
     def holds(threshold: float) -> bool:
         passed = leading >= threshold
-        return passed.sum() >= least and correct[passed].sum() >= goal * passed.sum()
+        return bool(passed.sum() >= least and correct[passed].sum() >= goal * passed.sum())
 
     found = topclass.threshold_for(correct, leading, goal, least)
     supported = [t for t in {*leading.tolist()} if holds(t)]
