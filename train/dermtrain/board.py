@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from dermedge.errors import MissingError
+from dermedge.errors import InputError, MissingError
 from dermtrain.history import Entry, Listener
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def boards(job: Job, tensorboard: bool, mlflow: str) -> Iterator[list[Listener]]
         mlflow: Tracking URI of MLflow, or empty.
 
     Raises:
+        InputError: MLflow can't use its address.
         MissingError: MLflow is not installed.
     """
     with ExitStack() as stack:
@@ -74,15 +76,25 @@ def _mlflow(job: Job, uri: str) -> Iterator[Listener]:
     if find_spec("mlflow") is None:
         raise MissingError("MLflow is not installed; run: pip install 'dermkit[mlflow]'")
     import mlflow
+    from mlflow.exceptions import MlflowException
 
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_experiment("dermkit")
+    try:
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_experiment("dermkit")
+    except MlflowException as error:
+        raise InputError(
+            f"--mlflow {uri}: {error}. Name a tracking server, as http://localhost:5000; a "
+            "database needs the whole of MLflow: pip install mlflow"
+        ) from error
     step = 0
 
     def listen(entry: Entry) -> None:
         nonlocal step
         named = {f"{entry.phase}/{name}": value for name, value in _numbers(entry).items()}
-        mlflow.log_metrics(named, step=step)
+        try:
+            mlflow.log_metrics(named, step=step)
+        except MlflowException as error:  # hours of training are worth more than a point of a curve
+            warnings.warn(f"MLflow was not told of epoch {entry.epoch}: {error}", stacklevel=2)
         step += 1
 
     with mlflow.start_run(run_name=job.out.name):
