@@ -101,7 +101,7 @@ def run(opened: Bundle, count: int, path: Path) -> list[Sample]:
     with Recorder(path, JOURNAL_BYTES) as recorder:
         seen = watch(camera, judge, reopen=lambda: camera, inspect=scene.live)
         for sighting in seen:
-            line = entry(sighting, opened, judge.classifier.runtime)
+            line = entry(sighting, judge.classifier.runtime)
             recorder.add(line, sighting.frame.image, sighting.time)
             tally.add(sighting)
             camera.judged.release()

@@ -89,6 +89,11 @@ def throttled(root: Path) -> int | None:
         return None
 
 
+def slowed(bits: int | None) -> bool | None:
+    """Whether power or heat slows the board down now; `bits` as `throttled` reads them."""
+    return None if bits is None else bool(bits & ((1 << _PAST) - 1))
+
+
 def temperature(root: Path) -> float | None:
     """Degrees Celsius of the hottest zone; None where the kernel shows none."""
     texts = _texts(root, "sys/class/thermal/thermal_zone*/temp")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 
+from dermedge.bell import Bell
 from dermedge.errors import InputError, MissingError
 
 PIN = 17
@@ -32,7 +32,7 @@ class Button:
                 "a button needs gpiozero: pip install 'dermkit-edge[gpio]', and on the Raspberry "
                 "Pi: sudo apt install python3-lgpio"
             ) from error
-        self._pressed = threading.Event()
+        self._pressed = Bell()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it warns of each library that it tries in vain
@@ -44,14 +44,11 @@ class Button:
             ) from error
         except (gpiozero.GPIOZeroError, ValueError) as error:
             raise InputError(f"a button on GPIO {pin}: {error}") from error
-        self._device.when_pressed = self._pressed.set
+        self._device.when_pressed = self._pressed.ring
 
     def pressed(self) -> bool:
         """Whether it was pressed since the last call."""
-        found = self._pressed.is_set()
-        if found:  # else one that comes at this moment would be lost
-            self._pressed.clear()
-        return found
+        return self._pressed.heard()
 
     def close(self) -> None:
         """Give the pin back."""

@@ -125,7 +125,7 @@ def diagnose(
     if heatmap is not None:
         from dermedge import sheet
 
-        judged = sheet.each(judged, heatmap, terms, opened.signature)
+        judged = sheet.each(judged, heatmap, terms)
     failed = 0
     # On a terminal the lines themselves show how far it is; redirected, a progress stands beside.
     with progress.drawn() if not sys.stdout.isatty() else nullcontext(progress.silent) as draw:

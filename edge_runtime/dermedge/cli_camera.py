@@ -159,14 +159,14 @@ def camera(
         )
         captures, fresh = capture(stack, asked, audience.buttons), dict[str, str]()
         for sighting in stack.enter_context(closing(sightings)):
-            opened = diagnostician.bundle  # the one that judged this frame
+            opened = sighting.diagnosis.bundle
             said = basis.remark(opened.contract, opened.signature)
             fresh.update(news.tell())
             tally.add(sighting)
             captured = captures.of(sighting)
             if captured is not None:
                 ran = diagnostician.classifier.runtime
-                line = {**entry(sighting, opened, ran), **captured, **fresh}
+                line = {**entry(sighting, ran), **captured, **fresh}
                 line = audience.tell(line, sighting)
                 fresh.clear()
                 tell(line, said, as_json)

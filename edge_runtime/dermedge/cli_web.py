@@ -102,11 +102,12 @@ def preview(
 
 def _settings(wish: Wish, home: Path) -> tuple[Settings, str]:
     """The settings, and the fingerprint of a certificate that was made here."""
+    from dermedge.loopback import is_loopback
     from dermedge.web import certificate, settings
 
     host, port = _address(wish.listen)
     token = _token(wish.token_file)
-    if not token and not settings.is_loopback(host):
+    if not token and not is_loopback(host):
         token = settings.new_token()
     pair, fingerprint = _files(wish.tls), ""
     if wish.tls == AUTO:

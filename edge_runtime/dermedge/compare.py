@@ -262,7 +262,7 @@ def passes(comparison: Comparison, margin: float) -> bool:
 
     True if the lower 95 % bound of AUC(small) - AUC(float) is not below -margin.
     """
-    return comparison.difference.interval.low >= -margin
+    return comparison.difference.within(margin)
 
 
 def to_csv(rows: Sequence[dict[str, str]]) -> str:

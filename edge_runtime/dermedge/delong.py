@@ -26,6 +26,10 @@ class Difference:
     interval: Interval
     p_value: float | None
 
+    def within(self, margin: float) -> bool:
+        """Non-inferiority of the second: its lower 95 % bound is not below -margin."""
+        return self.interval.low >= -margin
+
 
 def check(labels: Labels, *scores: Scores) -> None:
     """Refuse input on which AUC, sensitivity and specificity are not defined.

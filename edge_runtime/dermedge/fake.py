@@ -6,7 +6,6 @@ import re
 import time
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from dermedge import image
@@ -151,7 +150,7 @@ class _Picture:
     def jpeg(self, number: int) -> bytes:
         grain = np.roll(self._grain, (7 * number, 13 * number), (0, 1))
         rgb = np.clip(self._still + grain, 0, 255).astype(np.uint8)
-        return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
+        return image.to_jpeg(rgb)
 
 
 def _parse_step(step: str) -> Fault:

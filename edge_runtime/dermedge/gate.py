@@ -65,7 +65,7 @@ def judge(
     chance = chance_error(comparison.small.predictions.probabilities) if ece > gate.max_ece else 0.0
     checks = (
         (
-            apart.interval.low >= -gate.max_auc_drop,
+            apart.within(gate.max_auc_drop),
             f"its AUC may be lower by more than {gate.max_auc_drop:g}: the difference is "
             f"{summary.difference(apart)}",
         ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from dermedge.errors import CameraError
 from dermedge.image import RGB
 from dermedge.motion import Change, Motion
 from dermedge.source import Focusing, Source
+from dermedge.tidings import Tidings
 
 FROZEN_S = 5.0  # a sensor's noise changes some pixel of every frame
 
@@ -80,7 +80,7 @@ class Grabber:
         self._slot: Frame | None = None
         self._ended = False
         self._error: Exception | None = None
-        self._news: deque[str] = deque(maxlen=20)
+        self._news = Tidings()
         self._backoff, self._motion = Backoff(), Motion()
         self._thaw_s, self._frozen = _THAW_S, False
         self._thread = threading.Thread(target=self._run, name="dermedge-grabber", daemon=True)
@@ -126,11 +126,7 @@ class Grabber:
 
     def news(self) -> list[str]:
         """What has happened to the camera since the last call, in words."""
-        found = []
-        with suppress(IndexError):
-            while True:
-                found.append(self._news.popleft())
-        return found
+        return self._news.take()
 
     def close(self) -> None:
         """End the thread; one that hangs in a driver is left behind after a few seconds."""
@@ -178,7 +174,7 @@ class Grabber:
         self._focus.clear()
         source = self._source
         done = isinstance(source, Focusing) and source.focus()
-        self._news.append(f"{source.name}: {'focusing' if done else 'has no focus to be moved'}")
+        self._news.tell(f"{source.name}: {'focusing' if done else 'has no focus to be moved'}")
 
     def _put(self, number: int, image: RGB, captured: float) -> None:
         change = self._motion.add(image, captured)
@@ -197,14 +193,14 @@ class Grabber:
         name = self._source.name
         if change.resized:
             height, width = image.shape[:2]
-            self._news.append(f"{name}: frames are {width} x {height} pixels from now on")
+            self._news.tell(f"{name}: frames are {width} x {height} pixels from now on")
         if change.frozen_s < FROZEN_S:
             if self._frozen:
-                self._news.append(f"{name}: the picture moves again")
+                self._news.tell(f"{name}: the picture moves again")
             self._frozen, self._thaw_s = False, _THAW_S
             return
         if not self._frozen:
-            self._news.append(f"{name}: the picture is frozen, nothing is judged until it moves")
+            self._news.tell(f"{name}: the picture is frozen, nothing is judged until it moves")
             self._frozen = True
         if change.frozen_s >= self._thaw_s and self._reopen is not None:
             self._thaw_s = min(2 * self._thaw_s, change.frozen_s + _THAW_MOST_S)
@@ -217,7 +213,7 @@ class Grabber:
         began = time.monotonic()
         self.losses += 1
         self.gone = reason
-        self._news.append(f"{reason} Opening it again until it is back")
+        self._news.tell(f"{reason} Opening it again until it is back")
         self._release()
         while not self._stop.wait(self._backoff.next_s()):
             with suppress(CameraError):
@@ -225,7 +221,7 @@ class Grabber:
                 self._opening += 1
                 self.gone = ""
                 away_s = time.monotonic() - began
-                self._news.append(f"{self._source.name} is back after {away_s:.1f} s")
+                self._news.tell(f"{self._source.name} is back after {away_s:.1f} s")
                 return
 
     def _release(self) -> None:

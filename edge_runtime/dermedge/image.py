@@ -62,6 +62,19 @@ def decode(data: bytes, where: str) -> RGB:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
+def to_jpeg(image: RGB, quality: int = 95) -> bytes:
+    """Encode pixels, uint8 (height, width, 3), RGB: nothing else comes along, no EXIF, no place.
+
+    Raises:
+        ImageError: More pixels a side than a JPEG can hold.
+    """
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ImageError(f"a picture of {image.shape[1]} x {image.shape[0]} can't be encoded")
+    return data.tobytes()
+
+
 def find(folder: Path) -> list[Path]:
     """All photographs beneath a folder, sorted by path; hidden files are left out."""
     return sorted(

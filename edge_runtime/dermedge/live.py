@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 from dermedge import basis, scene
-from dermedge.bundle import Bundle
 from dermedge.consensus import Consensus, Recent
 from dermedge.decide import Verdict
 from dermedge.diagnose import Diagnosis, Diagnostician
@@ -122,9 +121,9 @@ def watch(
         grabber.close()
 
 
-def entry(sighting: Sighting, bundle: Bundle, runtime: str) -> dict[str, Any]:
+def entry(sighting: Sighting, runtime: str) -> dict[str, Any]:
     """One judged frame as JSON: a line of `kit camera --json` and of the record."""
-    seen = sighting.diagnosis
+    seen, bundle = sighting.diagnosis, sighting.diagnosis.bundle
     return {
         "frame": sighting.frame.number,
         "time": sighting.time.isoformat(timespec="milliseconds"),

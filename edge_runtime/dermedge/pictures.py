@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-import cv2
-
 from dermedge import atomic, links
 from dermedge.crypt import Key
-from dermedge.errors import ImageError, InputError, StorageError
-from dermedge.image import RGB
+from dermedge.errors import InputError, StorageError
+from dermedge.image import RGB, to_jpeg
 
 MAX_BYTES = 500 * 1024 * 1024
 MAX_DAYS = 30.0
@@ -95,7 +93,7 @@ class Pictures:
         """
         stamp = time.astimezone(timezone.utc).strftime(_STAMP)
         name = f"{sequence:012d}-{stamp}.jpg{'.enc' if self._key else ''}"
-        data = _encoded(image)
+        data = to_jpeg(image, _QUALITY)
         if self._key is not None:
             data = self._key.encrypt(data, name)
         if len(data) > self._max_bytes:
@@ -172,11 +170,3 @@ def _found(folder: Path) -> Iterator[Kept]:
         with suppress(ValueError, FileNotFoundError):
             time = datetime.strptime(parts[2], _STAMP).replace(tzinfo=timezone.utc)
             yield Kept(path, int(parts[1]), time, path.stat().st_size)
-
-
-def _encoded(image: RGB) -> bytes:
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not done:
-        raise ImageError(f"a picture of {image.shape[1]} x {image.shape[0]} can't be encoded")
-    return data.tobytes()

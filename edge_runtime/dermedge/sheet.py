@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from dermedge import atomic, basis, heatmap, image
@@ -33,7 +32,7 @@ _Found = Diagnosis | ImageError
 
 
 def each(
-    judged: Iterable[tuple[Path, _Found]], folder: Path, terms: Contract, signature: str
+    judged: Iterable[tuple[Path, _Found]], folder: Path, terms: Contract
 ) -> Iterator[tuple[Path, _Found]]:
     """Write a sheet for each photograph, whole or not at all, for its owner to read.
 
@@ -44,7 +43,6 @@ def each(
         judged: Photographs and what was said of them; errors are left alone.
         folder: Made with the first sheet, if it isn't there.
         terms: The contract by which they are judged.
-        signature: The bundle's, see `dermedge.basis`.
 
     Yields:
         What was judged, once its sheet is written.
@@ -59,19 +57,17 @@ def each(
     for number, (path, found) in enumerate(judged, 1):
         if isinstance(found, Diagnosis):
             name = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem)[:_NAME]
-            drawn = draw(image.read(path), found, terms, signature)
+            drawn = draw(image.read(path), found)
             _save(folder / f"{number:04d}-{name}.jpg", drawn)
         yield path, found
 
 
-def draw(photograph: RGB, found: Diagnosis, terms: Contract, signature: str) -> RGB:
+def draw(photograph: RGB, found: Diagnosis) -> RGB:
     """The photograph, the same with its evidence laid over it, and how they are to be read.
 
     Args:
         photograph: uint8 (height, width, 3), RGB.
         found: What was said of it.
-        terms: The contract by which it was said.
-        signature: The bundle's, see `dermedge.basis`.
 
     Returns:
         uint8 (height, 1180, 3), RGB.
@@ -79,11 +75,15 @@ def draw(photograph: RGB, found: Diagnosis, terms: Contract, signature: str) -> 
     Raises:
         InputError: The model gives no class-activation map.
     """
+    terms = found.bundle.contract
     evidence = heatmap.evidence(found.outputs, terms)
     if evidence is None:
         raise InputError(_NO_MAP)
     shown = fitted(photograph, _BOX)
-    remark, target = basis.remark(terms, signature), heatmap.target(found.outputs, terms)
+    remark, target = (
+        basis.remark(terms, found.bundle.signature),
+        heatmap.target(found.outputs, terms),
+    )
     notes = [
         f"quality: {found.quality.verdict}",
         "the colours tell what moved this model, not where disease is",
@@ -106,10 +106,8 @@ def draw(photograph: RGB, found: Diagnosis, terms: Contract, signature: str) -> 
 
 
 def _save(target: Path, drawn: RGB) -> None:
-    bgr = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
-    data = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))[1]
     with atomic.private(target) as stream:
-        stream.write(data.tobytes())
+        stream.write(image.to_jpeg(drawn, _QUALITY))
 
 
 def _place(canvas: RGB, picture: RGB, words: str, at: tuple[int, int]) -> None:

@@ -112,19 +112,9 @@ def expect_whole(path: Path, lines: list[dict[str, Any]]) -> list[dict[str, Any]
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
+def disk(mounted: Callable[[int], Path]) -> Path:
     """A file system of its own, 96 KiB; skipped where none may be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(words, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("may not mount a file system here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+    return mounted(96)
 
 
 def remount(disk: Path, option: str) -> None:

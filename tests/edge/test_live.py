@@ -217,7 +217,7 @@ def test_an_entry_says_which_rule_and_bundle_decided(
 ):
     bundle = open_bundle(tiny_bundles[0])
     (sighting,) = watch(Scripted(photo), judge)
-    line = entry(sighting, bundle, "x 1")
+    line = entry(sighting, "x 1")
     assert line["bundle"] == bundle.sha256
     assert (line["threshold"], line["chosen_for"]) == (0.4, "sensitivity>=0.90")
     assert line["decision"] == sighting.diagnosis.verdict.value

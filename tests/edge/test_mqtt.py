@@ -266,7 +266,7 @@ def test_captured_judgements_are_events(
 ):
     listener = listen()
     camera = publisher(stack, settings(mosquitto.port))
-    line = entry(sighting(good, photo), judge.bundle, "litert")
+    line = entry(sighting(good, photo), "litert")
     camera.tell({**line, "capture": "key", "sequence": 7})
     until(lambda: listener.all(TOPICS.captured), "an event")
     camera.close()

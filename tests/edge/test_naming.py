@@ -108,7 +108,7 @@ def test_with_positive_classes_the_answer_lists_none(
 def test_the_camera_names_the_class_of_the_mean_probabilities(opened: Bundle, photo: RGB) -> None:
     judge = Diagnostician(opened, 1)
     (sighting,) = watch(Scripted(photo), judge)
-    line = entry(sighting, opened, "a runtime 1.0")
+    line = entry(sighting, "a runtime 1.0")
     assert line["smoothed_decision"] == line["decision"] == judge.diagnose(photo).decision
     assert sighting.smoothed_probability == pytest.approx(judge.diagnose(photo).probability)
 

@@ -10,7 +10,7 @@ from dermedge import image, pictures
 from dermedge.crypt import Key
 from dermedge.errors import InputError, StorageError
 from dermedge.history import read
-from dermedge.image import RGB
+from dermedge.image import RGB, to_jpeg
 from dermedge.pictures import Pictures
 from dermedge.recorder import Keep, Recorder
 
@@ -103,7 +103,7 @@ def test_only_their_owner_may_look(tmp_path: Path, photo: RGB):
 
 def test_the_oldest_go_first_and_the_size_is_kept(tmp_path: Path, photo: RGB):
     folder = tmp_path / "p"
-    one = len(pictures._encoded(photo))
+    one = len(to_jpeg(photo))
     kept = Pictures(folder, max_bytes=4 * one)
     for number in range(1, 10):
         kept.save(photo, number, NOW)
@@ -114,7 +114,7 @@ def test_the_oldest_go_first_and_the_size_is_kept(tmp_path: Path, photo: RGB):
 
 
 def test_a_picture_beyond_the_bound_is_not_kept_and_costs_no_other(tmp_path: Path, photo: RGB):
-    kept = Pictures(tmp_path / "p", max_bytes=len(pictures._encoded(photo)) + 100)
+    kept = Pictures(tmp_path / "p", max_bytes=len(to_jpeg(photo)) + 100)
     kept.save(photo, 1, NOW)
     big = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
     assert kept.save(big, 2, NOW) is None
@@ -131,7 +131,7 @@ def test_pictures_go_when_they_are_too_old(tmp_path: Path, photo: RGB):
 
 
 def test_a_clock_that_jumps_back_neither_deletes_nor_confuses_the_order(tmp_path: Path, photo: RGB):
-    one = len(pictures._encoded(photo))
+    one = len(to_jpeg(photo))
     kept = Pictures(tmp_path / "p", max_bytes=3 * one, max_days=2)
     long_ago = datetime(1970, 1, 1, tzinfo=timezone.utc)
     for number, time in enumerate([NOW, NOW, long_ago, long_ago], 1):

@@ -3,7 +3,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 
@@ -164,19 +164,9 @@ def test_a_clock_that_jumps_back_costs_nothing(tmp_path: Path):
 
 
 @pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+def tiny_disk(mounted: Callable[[int], Path]) -> Path:
     """A real file system of 64 KiB; skipped where none may be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(["mount", *options], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("may not mount a file system here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+    return mounted(64)
 
 
 def test_a_full_disk_costs_the_record_that_did_not_fit(tiny_disk: Path):

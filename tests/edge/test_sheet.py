@@ -58,7 +58,7 @@ def jpeg(picture: np.ndarray) -> bytes:
 
 def test_photograph_and_overlay_stand_side_by_side(judge: Diagnostician, photo: np.ndarray):
     found = judge.diagnose(photo)
-    drawn = sheet.draw(photo, found, judge.contract, "x")
+    drawn = sheet.draw(photo, found)
     shown = window.fitted(photo, (560, 560))
     evidence = heatmap.evidence(found.outputs, judge.contract)
     assert evidence is not None
@@ -82,7 +82,8 @@ def test_verdict_legend_remark_and_notice_are_written_within_the_picture(
 
     monkeypatch.setattr(lettering.cv2, "putText", note)
     found = judge.diagnose(photo)
-    sheet.draw(photo, found, judge.contract, "unsigned")
+    found = replace(found, bundle=replace(found.bundle, signature="unsigned"))
+    sheet.draw(photo, found)
     assert written[0] == f"{found.decision.upper()}  {found.probability:.2f}"
     assert {
         "what speaks for and against malignant",
@@ -100,12 +101,12 @@ def test_a_model_without_a_map_is_refused_before_anything_is_judged(
 ):
     asked: Iterator[tuple[Path, Diagnosis | ImageError]] = iter([(Path("a"), ImageError("x"))])
     with pytest.raises(InputError, match="leave --heatmap out"):
-        next(sheet.each(asked, tmp_path, terms, "x"))
+        next(sheet.each(asked, tmp_path, terms))
     assert next(asked, None) is not None
     bare = judge.diagnose(photo)
     bare = replace(bare, outputs=replace(bare.outputs, map=None))
     with pytest.raises(InputError, match="no class-activation map"):
-        sheet.draw(photo, bare, terms, "x")
+        sheet.draw(photo, bare)
 
 
 def test_kit_diagnose_writes_a_sheet_for_each_photograph(

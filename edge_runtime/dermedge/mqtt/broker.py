@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from dermedge.errors import InputError
+from dermedge.loopback import is_loopback
 
 VARIABLE = "KIT_MQTT_PASSWORD"  # read by the commands, never here
 
@@ -44,7 +44,7 @@ class Broker:
     @property
     def remark(self) -> str:
         """What the user has to know before anything is sent; empty if nothing leaves readable."""
-        if self.tls or _is_loopback(self.host):
+        if self.tls or is_loopback(self.host):
             return ""
         what = "the password and all judgements" if self.password else "all judgements"
         return f"{self.name}: {what} travel unencrypted; use mqtts:// if the broker has TLS"
@@ -111,10 +111,3 @@ def _address(parts: SplitResult) -> tuple[str, int]:
     if not host or not host.isprintable() or " " in host or port == 0:
         raise InputError("the broker: expected a host, as in mqtt://user@host:1883")
     return host, port or _PORTS[parts.scheme]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

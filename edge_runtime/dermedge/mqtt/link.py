@@ -6,13 +6,14 @@ import ssl
 import sys
 import threading
 import time
-from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from dermedge.bell import Bell
 from dermedge.closing import Closing
 from dermedge.errors import InputError, MissingError
 from dermedge.mqtt.broker import VARIABLE, Broker
+from dermedge.tidings import Tidings
 
 _KEEPALIVE_S = 30
 _RETRY_S, _RETRY_MOST_S = 1, 60
@@ -49,8 +50,8 @@ class Link(Closing):
         self._connected, self._since = False, 0.0
         self._told: set[str] = set()  # kinds of trouble
         self._pending = True  # whether it is worth telling that it works
-        self._news: deque[str] = deque(maxlen=20)
-        self._asked = threading.Event()
+        self._news = Tidings()
+        self._asked = Bell()
         self._waiting: dict[str, Any] = {}  # the last message of each topic
         self._client = self._made(name)
         self._client.connect_async(broker.host, broker.port, _KEEPALIVE_S)
@@ -75,18 +76,11 @@ class Link(Closing):
 
     def asked(self) -> bool:
         """Whether the wish was heard since the last call."""
-        found = self._asked.is_set()
-        if found:  # else one that comes at this moment would be lost
-            self._asked.clear()
-        return found
+        return self._asked.heard()
 
     def news(self) -> list[str]:
         """What has happened to the connection since the last call, in words."""
-        found = []
-        with suppress(IndexError):
-            while True:
-                found.append(self._news.popleft())
-        return found
+        return self._news.take()
 
     def close(self) -> None:
         """Say farewell and end the connection; after a few seconds in any case."""
@@ -166,7 +160,7 @@ class Link(Closing):
     def _on_message(self, client: Any, data: Any, message: Any) -> None:
         wished = self._wish is not None and message.payload == self._wish[1].encode()
         if wished and not message.retain:  # what is retained was wished who knows when
-            self._asked.set()
+            self._asked.ring()
 
     def _trouble(self, kind: str, text: str) -> None:
         """Tell each kind once, until there has been a good connection."""
@@ -176,4 +170,4 @@ class Link(Closing):
             self._say(f"{text}. It is tried again until it works; nothing waits for it")
 
     def _say(self, text: str) -> None:
-        self._news.append(f"{self._broker.name} {text}")
+        self._news.tell(f"{self._broker.name} {text}")

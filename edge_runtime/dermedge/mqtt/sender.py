@@ -6,10 +6,8 @@ import json
 import threading
 import time
 
-import cv2
-
 from dermedge.closing import Closing
-from dermedge.image import RGB
+from dermedge.image import to_jpeg
 from dermedge.mqtt import discovery
 from dermedge.mqtt.link import Link
 from dermedge.mqtt.outbox import Outbox, Pace
@@ -112,10 +110,5 @@ class Sender(Closing):
 
     def _send_picture(self) -> None:
         if self._outbox.pictures:
-            self._link.send_newest(self._topics.picture, _encoded(self._outbox.pictures.popleft()))
-
-
-def _encoded(image: RGB) -> bytes:
-    """As JPEG; from pixels, so nothing else of a file comes along: no EXIF, no place."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+            picture = self._outbox.pictures.popleft()
+            self._link.send_newest(self._topics.picture, to_jpeg(picture, _QUALITY))

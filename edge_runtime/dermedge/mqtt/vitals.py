@@ -9,8 +9,6 @@ from typing import Any
 from dermedge import board
 from dermedge.live import Sighting
 
-_NOW = 0xFFFF  # of `board.throttled`: the higher bits tell of the past
-
 
 class Vitals:
     """Counts frames in the thread that judges them; is read, now and then, in another one."""
@@ -46,12 +44,11 @@ class Vitals:
         passed_s = now - self._read_at
         fps = round((frames - self._read_frames) / passed_s, 1) if passed_s >= 1 else None
         self._read_frames, self._read_at = frames, now
-        bits = board.throttled(self._root)
         return {
             "fps": fps,
             "latency_ms": round(newest.diagnosis.latency_ms, 1) if newest else None,
             "dropped": newest.dropped if newest else 0,
             "losses": newest.losses if newest else 0,
             "temperature_c": board.temperature(self._root),
-            "throttled": None if bits is None else bool(bits & _NOW),
+            "throttled": board.slowed(board.throttled(self._root)),
         }

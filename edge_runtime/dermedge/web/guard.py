@@ -11,10 +11,11 @@ from starlette.requests import cookie_parser
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dermedge.loopback import is_loopback
 from dermedge.web.access import Access, cookie_name
 from dermedge.web.bucket import Bucket, Buckets
 from dermedge.web.problem import problem
-from dermedge.web.settings import Settings, is_loopback
+from dermedge.web.settings import Settings
 
 # What holds nothing of the camera: the page itself, its description, and the door.
 OPEN = frozenset(("/", "/app.js", "/style.css", "/icon.svg", "/api/openapi.json", "/api/session"))

@@ -8,7 +8,8 @@ import socket
 
 import segno
 
-from dermedge.web.settings import Settings, is_loopback
+from dermedge.loopback import is_loopback
+from dermedge.web.settings import Settings
 
 # Of the documentation's own network (RFC 5737): a datagram socket that points there sends nothing,
 # and tells through which of its addresses this machine would.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dermedge.bell import Bell
 from dermedge.live import Sighting
 
 RESULTS = 20
@@ -70,7 +70,7 @@ class Newest:
         self.ended = False
         self._stale_s, self._clock = stale_s, clock
         self._now: Shot | str = _WAITING
-        self._asked = threading.Event()
+        self._asked = Bell()
         self._mark = (clock(), 0)
 
     def show(self, sighting: Sighting, remark: str) -> None:
@@ -96,14 +96,11 @@ class Newest:
 
     def ask(self) -> None:
         """Somebody wants a judgement to be captured."""
-        self._asked.set()
+        self._asked.ring()
 
     def asked(self) -> bool:
         """Whether somebody has asked since the last call."""
-        found = self._asked.is_set()
-        if found:  # else one that comes at this moment would be lost
-            self._asked.clear()
-        return found
+        return self._asked.heard()
 
     def now(self) -> Shot | str:
         """The newest frame; in words why there is none."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dermedge.errors import InputError
+from dermedge.loopback import is_loopback
 
 LOOPBACK, PORT = "127.0.0.1", 8077
 MIN_TOKEN = 16  # signs; those that `new_token` makes have 32
@@ -81,11 +81,3 @@ class Settings:
 def new_token() -> str:
     """A token that nobody guesses: 192 random bits, for an address."""
     return secrets.token_urlsafe(24)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

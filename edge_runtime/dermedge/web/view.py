@@ -6,7 +6,7 @@ import cv2
 
 from dermedge import guide
 from dermedge.heatmap import evidence, overlay
-from dermedge.image import RGB
+from dermedge.image import RGB, to_jpeg
 from dermedge.web.newest import Shot
 from dermedge.window import nothing
 
@@ -22,14 +22,14 @@ def jpeg(seen: Shot | str, width: int, heat: bool = False) -> bytes:
         heat: Lay the heat map over it, if the model gives one.
     """
     if isinstance(seen, str):
-        return _encode(nothing(seen))
+        return to_jpeg(nothing(seen), _QUALITY)
     diagnosis = seen.sighting.diagnosis
     spec = diagnosis.bundle.contract.input
     picture = _fit(seen.sighting.frame.image, width)
     found = evidence(diagnosis.outputs, diagnosis.bundle.contract) if heat else None
     if found is not None:
         picture = overlay(picture, found, spec)
-    return _encode(guide.draw(picture, spec))
+    return to_jpeg(guide.draw(picture, spec), _QUALITY)
 
 
 def _fit(image: RGB, width: int) -> RGB:
@@ -38,8 +38,3 @@ def _fit(image: RGB, width: int) -> RGB:
         return image
     size = (width, max(1, round(height * width / wide)))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
-def _encode(image: RGB) -> bytes:
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))[1].tobytes()

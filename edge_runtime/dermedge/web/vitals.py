@@ -12,7 +12,6 @@ from typing import Any
 from dermedge import board
 
 _EVERY_S = 5.0  # each look may start a program
-_NOW = 0xFFFF  # of `board.throttled`: the higher bits tell of the past
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,7 @@ def look() -> Vital:
     """Ask the board; may take some seconds."""
     root = Path("/")
     bits = board.throttled(root)
-    now = None if bits is None else bool(bits & _NOW)
-    return Vital(board.temperature(root), now, board.check_power(bits).says)
+    return Vital(board.temperature(root), board.slowed(bits), board.check_power(bits).says)
 
 
 class Vitals:

@@ -152,7 +152,7 @@ def filming(preview: Preview, judge: Diagnostician, script: str = "fake:") -> It
         feed = open_camera()
         for each in watch(feed, judge, stop=stop, reopen=open_camera, listener=Listener(idle=idle)):
             if trigger.fired(each):
-                preview.tell({**entry(each, judge.bundle, "tests"), "capture": trigger.name})
+                preview.tell({**entry(each, "tests"), "capture": trigger.name})
             preview.show(each, basis.remark(judge.contract, judge.bundle.signature))
 
     thread = threading.Thread(target=run)

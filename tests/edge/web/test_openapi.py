@@ -30,7 +30,7 @@ def place(site: Callable, sighting: Sighting, bundle):
     """A site with something to tell; a small body is too large, so that this is tried too."""
     found = site(stale_s=1e6, upload_bytes=200_000)
     found.newest.show(sighting, "this model is unsigned")
-    found.newest.tell(entry(sighting, bundle, "tests"))
+    found.newest.tell(entry(sighting, "tests"))
     return found
 
 
