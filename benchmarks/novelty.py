@@ -23,13 +23,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from dermedge import image, novelty, quality, table
+from dermedge import image, novelty, prepare, quality, table
 from dermedge.bundle import open_bundle
 from dermedge.device import this_device
 from dermedge.image import RGB
 from dermedge.intervals import wilson
 from dermedge.model import Classifier
-from dermedge.prepare import prepare
 
 # Wheels, and the pictures in them that show no lesion; some show people, from afar.
 PICTURES = {
@@ -112,8 +111,9 @@ class Eye:
     def look(self, named: Iterable[tuple[str, RGB]]) -> Seen:
         rows = []
         for name, picture in named:
-            outputs = self.classifier.run(prepare(picture, self.terms.input))
-            good = quality.judge(picture, self.terms.quality).ok
+            view = prepare.view(picture, self.terms.input)
+            outputs = self.classifier.run(prepare.express(view.pixels, self.terms.input))
+            good = quality.judge(picture, view, self.terms.quality).ok
             rows.append((outputs.embedding, outputs.scores, good, name))
         embeddings, logits, good, sources = zip(*rows, strict=True)
         arrays = np.stack(embeddings), np.stack(logits), np.array(good), np.array(sources)

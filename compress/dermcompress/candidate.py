@@ -1,7 +1,7 @@
 """A rung's model -> a bundle with thresholds of its own, found in the runtime that will run it.
 
 So is what tells photographs unlike the training ones: each net, and each of its exports, has
-embeddings of its own.
+embeddings of its own. And so are the limits of quality: they belong to a size of the input.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dermedge import bundle, golden, novelty
 from dermedge.contract import FAILED_GATE, NOTICE, Contract
 from dermedge.model import Classifier, Outputs, runtimes
 from dermedge.novelty import Watch
+from dermedge.quality import limits_from
 from dermtrain.calibrate import freeze
 from dermtrain.dataset import Pixels
 
@@ -36,12 +37,13 @@ def pack(path: Path, rung: Rung, built: Built, workshop: Workshop) -> Contract:
     Raises:
         BundleError: A runtime can't run it.
     """
+    pixels = workshop.at(built.side)
     terms = dataclasses.replace(
         workshop.source.contract,
         input=workshop.input(built.side),
         outputs=convert.outputs(workshop.whole),
+        quality=limits_from([pixels.figures[row] for row in workshop.train]),
     )
-    pixels = workshop.at(built.side)
     for runtime in runtimes():
         Classifier(built.model, terms, runtime=runtime).scores(pixels.values[:1])
     classifier = Classifier(built.model, terms)

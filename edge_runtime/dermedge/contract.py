@@ -15,7 +15,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from dermedge import atomic
 from dermedge.errors import BundleError
 
-FORMAT = 2
+FORMAT = 3
 NOTICE = (
     "Research software, not a medical device. It does not diagnose: a doctor does. "
     "When in doubt, or when a lesion changes, see one."

@@ -1,4 +1,4 @@
-"""The way of one photograph: quality -> prepare -> scores -> decide, unless it is unlike."""
+"""The way of one photograph: view -> quality -> scores -> decide, unless it is unlike."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dermedge.decide import Verdict, judge, probabilities
 from dermedge.errors import ImageError
 from dermedge.image import RGB
 from dermedge.model import Classifier, Outputs
-from dermedge.prepare import prepare
+from dermedge.prepare import express, view
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,9 @@ class Diagnostician:
         """Judge one photograph, uint8 (height, width, 3), RGB, upright."""
         start = time.perf_counter()
         contract = self.contract
-        seen = quality.judge(image, contract.quality)
-        outputs = self.classifier.run(prepare(image, contract.input))
+        sight = view(image, contract.input)
+        seen = quality.judge(image, sight, contract.quality)
+        outputs = self.classifier.run(express(sight.pixels, contract.input))
         each = probabilities(outputs.scores, contract.calibration.temperature)
         found = judge(each, contract, seen.ok)
         unlike = novelty.judge(self.watch, outputs.embedding)

@@ -1,4 +1,9 @@
-"""May this photograph be judged: size, sharpness, exposure, glare."""
+"""May this photograph be judged: size, sharpness, exposure, glare.
+
+What counts is what the model sees: all but the size is measured on its input, which costs a camera
+nothing more than the input costs anyway. So limits belong to a size of the input, and are learnt
+for it.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,8 @@ import numpy as np
 
 from dermedge.contract import QualityLimits
 from dermedge.image import RGB
+from dermedge.prepare import View
 
-_SIDE = 256  # figures are taken at this size, so that a camera's resolution doesn't change them
 # A pixel whose three channels all lie between these carries no colour any more.
 _COLOURLESS, _WHITE = (250, 250, 250), (255, 255, 255)
 
@@ -20,8 +25,8 @@ class Figures:
     """What was measured on one photograph.
 
     Attributes:
-        side: Shorter side, pixels.
-        sharpness: Standard deviation of the Laplacian at 256 x 256, grey levels.
+        side: Shorter side of the photograph, pixels.
+        sharpness: Standard deviation of the Laplacian of what the model sees, grey levels.
         brightness: Mean grey level, 0 to 255.
         glare: Share of pixels without colour left, 0 to 1.
     """
@@ -50,23 +55,20 @@ class Quality:
         return "; ".join(self.problems) or "ok"
 
 
-def measure(image: RGB) -> Figures:
-    """Measure one photograph, uint8 (height, width, 3), RGB."""
-    size = (_SIDE, _SIDE)
-    # Grey first, and of the colours some pixels: the mean of all of them costs twice the time.
-    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-    some = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+def measure(image: RGB, seen: View) -> Figures:
+    """Measure one photograph, uint8 (height, width, 3), RGB, and what the model sees of it."""
+    grey = cv2.cvtColor(seen.part, cv2.COLOR_RGB2GRAY)
     return Figures(
         side=min(image.shape[:2]),
         sharpness=float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))[1][0, 0]),
         brightness=float(cv2.mean(grey)[0]),
-        glare=cv2.countNonZero(cv2.inRange(some, _COLOURLESS, _WHITE)) / grey.size,
+        glare=cv2.countNonZero(cv2.inRange(seen.part, _COLOURLESS, _WHITE)) / grey.size,
     )
 
 
-def judge(image: RGB, limits: QualityLimits) -> Quality:
-    """Measure one photograph and hold it against the contract's limits."""
-    figures = measure(image)
+def judge(image: RGB, seen: View, limits: QualityLimits) -> Quality:
+    """Measure one photograph and hold it against the contract's limits; see `measure`."""
+    figures = measure(image, seen)
     checks = (
         (
             figures.side < limits.min_side,

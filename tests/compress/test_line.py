@@ -15,14 +15,16 @@ import pytest
 from dermcompress import line, recipe, workshop
 from dermcompress.ladder import Limits
 from dermcompress.recipe import CompressRecipe, Rung
-from dermedge import atomic, image, novelty, table
+from dermedge import atomic, image, novelty, quality, table
 from dermedge.bundle import open_bundle
 from dermedge.contract import NOTICE
 from dermedge.diagnose import Diagnostician
 from dermedge.errors import BundleError, GateError, InputError, StorageError, TableError
 from dermedge.gate import Gate
 from dermedge.predictions import figures_of, predict
+from dermedge.prepare import view
 from dermtrain import job, synthetic
+from dermtrain import run as runs
 from dermtrain.history import History
 from dermtrain.recipe import Phase, Recipe
 from dermtrain.store import Store
@@ -73,6 +75,20 @@ def compress(what: line.Job, store: Store) -> line.Result:
 def result(run: Path, store: Store) -> line.Result:
     """The run, compressed, all rungs of the ladder."""
     return compress(line.Job(run, run / "bundles", RECIPE, rungs="all"), store)
+
+
+def test_limits_of_quality_are_those_of_the_input_that_each_model_has(
+    result: line.Result, run: Path
+) -> None:
+    photographs = runs.open_run(run).table().part("train")
+    pictures = [image.read(photographs.path(row)) for row in photographs.rows]
+    found = {}
+    for rung in result.ladder.rungs:
+        terms = open_bundle(rung.bundle).contract
+        seen = [quality.measure(one, view(one, terms.input)) for one in pictures]
+        assert terms.quality == quality.limits_from(seen)
+        found[terms.input.height] = terms.quality
+    assert found[48] != found[64]
 
 
 def test_every_rung_is_built_and_measured_beside_the_full_model(result: line.Result) -> None:

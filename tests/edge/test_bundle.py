@@ -136,7 +136,7 @@ def test_swapped_model_bytes_are_refused_even_with_checksums_that_fit(
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        (b'"format": 2', b'"format": 1', "expected contract format 2, found 1"),
+        (b'"format": 3', b'"format": 1', "expected contract format 3, found 1"),
         (b'"kind": "tflite"', b'"kind": "keras"', "expected the contract of model.tflite"),
         (b'"notice"', b'"remark"', "unknown keys"),
         (b'"temperature"', b"temperature", "not JSON"),

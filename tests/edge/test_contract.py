@@ -68,7 +68,7 @@ VALID: dict[str, Any] = {
         "training": 1229,
         "validation": 308,
     },
-    "format": 2,
+    "format": 3,
 }
 
 shares = st.floats(0, 1)
@@ -253,9 +253,9 @@ def test_nan_among_the_metrics_is_an_error_when_read_and_when_written():
         terms.to_json()
 
 
-@pytest.mark.parametrize("number", [0, 1, 3, -1, "2", None, True, 1.5, [1], "x" * 100_000])
+@pytest.mark.parametrize("number", [0, 1, 2, 4, -1, "2", None, True, 1.5, [1], "x" * 100_000])
 def test_an_unknown_format_number_is_an_error_that_says_what_to_do(number: Any):
-    with pytest.raises(BundleError, match="expected contract format 2, found") as told:
+    with pytest.raises(BundleError, match="expected contract format 3, found") as told:
         parse(changed(("format",), number))
     assert "Install the version of dermkit that wrote it" in str(told.value)
     assert len(str(told.value)) < 300

@@ -20,7 +20,7 @@ from dermedge import image, quality
 from dermedge import table as tables
 from dermedge.contract import Input
 from dermedge.errors import InputError, StorageError
-from dermedge.prepare import prepare
+from dermedge.prepare import prepare, view
 from dermedge.table import Row, Table
 from dermtrain import shards
 from dermtrain.dataset import Pixels, missing_bytes, prepare_table, targets
@@ -103,7 +103,7 @@ def _right(table: Table, found: Pixels, spec: Input = SPEC) -> None:
     for row, pixels, figures in zip(table.rows, found.values, found.figures, strict=True):
         photograph = image.read(table.path(row))
         np.testing.assert_array_equal(pixels, prepare(photograph, spec)[0])
-        assert figures == quality.measure(photograph)
+        assert figures == quality.measure(photograph, view(photograph, spec))
 
 
 def _no_reading(path: Path) -> None:

@@ -25,10 +25,10 @@ import numpy.typing as npt
 
 import dermedge
 from dermedge import image
-from dermedge.contract import Input
+from dermedge.contract import FORMAT, Input
 from dermedge.errors import ImageError, InputError, StorageError
 from dermedge.model import cores
-from dermedge.prepare import prepare
+from dermedge.prepare import express, view
 from dermedge.progress import Progress, silent
 from dermedge.quality import Figures, measure
 from dermedge.table import Row, Table
@@ -48,7 +48,7 @@ class Pixels:
     Attributes:
         table: Where they come from.
         values: uint8 (rows, height, width, 3), RGB; on disk, read as needed.
-        figures: What the quality gate measured on each original.
+        figures: What the quality gate measured on each.
         key: Changes when a photograph, the order or the preparation changes.
     """
 
@@ -131,9 +131,11 @@ def targets(table: Table, classes: tuple[str, ...]) -> npt.NDArray[np.int64]:
 def _plan(table: Table, spec: Input, cache: Path) -> list[_Part]:
     if spec.scale != 1.0 or spec.offset != 0.0:
         raise InputError("only models that take pixels as they are (scale 1, offset 0) are trained")
-    # Another version may prepare otherwise, another OpenCV decode otherwise; and with a cache that
-    # several tables share, files of one name, size and time may lie in two folders.
-    common = f"{spec!r} {dermedge.__version__} {cv2.__version__} {table.root.resolve()}\n"
+    # Another version may prepare otherwise, another contract mean other figures, another OpenCV
+    # decode otherwise; and with a cache that several tables share, files of one name, size and time
+    # may lie in two folders.
+    versions = f"{dermedge.__version__} {FORMAT} {cv2.__version__}"
+    common = f"{spec!r} {versions} {table.root.resolve()}\n"
     size = shards.rows(spec.height, spec.width)
     plan = []
     for start in range(0, len(table.rows), size):
@@ -177,7 +179,9 @@ def _make(
             photograph = image.read(table.path(row))
         except ImageError as error:
             return str(error)
-        return prepare(photograph, spec)[0].astype(np.uint8, copy=False), measure(photograph)
+        seen = view(photograph, spec)
+        pixels = express(seen.pixels, spec)[0].astype(np.uint8, copy=False)
+        return pixels, measure(photograph, seen)
 
     rows = [row for part in parts for row in part.rows]
     total, made, failures = len(table.rows), {}, []

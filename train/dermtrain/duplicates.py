@@ -22,6 +22,7 @@ from dermtrain.parallel import mapped
 NEAR_BITS = 16
 HASH_BYTES = 32
 _HASH_SIDE = 16
+_SHOWN = 5
 # Pairs that are compared at once: 64 x 1024 words of 8 bytes stay in a processor's cache.
 _ROWS, _COLUMNS = 64, 1024
 
@@ -46,12 +47,18 @@ def hashes(paths: Sequence[Path], progress: Progress = silent) -> Hashes:
     """Perceptual hashes of photographs, uint8 (photographs, 32), on all cores.
 
     Raises:
-        ImageError: The first that can't be read.
+        ImageError: Photographs that can't be read, with their names.
     """
-    found = np.zeros((len(paths), HASH_BYTES), np.uint8)
+    found, failures = np.zeros((len(paths), HASH_BYTES), np.uint8), []
     for number, bits in enumerate(mapped(_hash_file, paths, cores())):
-        found[number] = bits
+        if isinstance(bits, str):
+            failures.append(bits)
+        else:
+            found[number] = bits
         progress("near-duplicates", number + 1, len(paths))
+    if failures:
+        more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+        raise ImageError(f"{len(failures)} photographs: {'; '.join(failures[:_SHOWN])}{more}")
     return found
 
 
@@ -97,12 +104,14 @@ def components(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
     return connected_components(links, directed=False)[1].astype(np.int64)
 
 
-def _hash_file(path: Path) -> npt.NDArray[np.uint8]:
+def _hash_file(path: Path) -> npt.NDArray[np.uint8] | str:
+    """The hash, or why there is none."""
     try:
-        data = path.read_bytes()
+        return hash_bytes(path.read_bytes(), str(path))
+    except ImageError as error:
+        return str(error)
     except OSError as error:
-        raise ImageError(f"{path} can't be read: {error.strerror or error}") from error
-    return hash_bytes(data, str(path))
+        return f"{path} can't be read: {error.strerror or error}"
 
 
 def _ones(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:

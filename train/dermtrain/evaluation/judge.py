@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from dermedge.decide import probabilities, reported
 from dermedge.errors import ImageError, InputError
 from dermedge.model import Classifier, cores
 from dermedge.predictions import Predictions
-from dermedge.prepare import prepare
+from dermedge.prepare import prepare, view
 from dermedge.progress import Progress, silent
 from dermedge.quiet import quiet
 from dermedge.table import Row, Table
@@ -146,8 +145,8 @@ def over_views(judge: Judge, pixels: Pixels, views: int) -> npt.NDArray[np.float
         return judge.scores(pixels)
     from dermtrain.features import mirror
 
-    each = [judge.scores(np.ascontiguousarray(mirror(pixels, view))) for view in range(views)]
-    return np.mean(each, axis=0)
+    seen = [judge.scores(np.ascontiguousarray(mirror(pixels, each))) for each in range(views)]
+    return np.mean(seen, axis=0)
 
 
 def batches(
@@ -159,15 +158,14 @@ def batches(
         InputError: Photographs that can't be read, after all have been tried.
     """
     terms = judge.contract
-    plain = dataclasses.replace(terms.input, colour="rgb", scale=1.0, offset=0.0)
 
     def load(row: Row) -> tuple[Pixels, str] | str:
         try:
             photograph = image.read(table.path(row))
         except ImageError as error:
             return str(error)
-        pixels = np.asarray(prepare(photograph, plain)[0], np.uint8)
-        return pixels, quality.judge(photograph, terms.quality).verdict
+        seen = view(photograph, terms.input)
+        return seen.pixels, quality.judge(photograph, seen, terms.quality).verdict
 
     broken: list[str] = []
     with ThreadPoolExecutor(cores()) as pool:

@@ -13,13 +13,14 @@ from dermedge import image
 from dermedge.contract import Contract
 from dermedge.errors import InputError, TableError
 from dermedge.image import RGB
+from dermedge.prepare import view
 from dermedge.progress import Progress, silent
 from dermedge.table import Table
 from dermtrain.explain import activations, check, filters, maps, mosaic, neighbours, slices
 from dermtrain.explain.activations import Stage
 from dermtrain.explain.check import Check
 from dermtrain.explain.neighbours import Neighbour
-from dermtrain.explain.subject import Subject, judged, shown
+from dermtrain.explain.subject import Subject, judged
 from dermtrain.run import Run
 
 
@@ -161,7 +162,7 @@ def _similar(
     known = neighbours.of_table(model, part, spec, cache, progress)
     query = neighbours.embed(neighbours.embedder(model), subject.batch)[0]
     found = neighbours.nearest(known, query, count)
-    return found, tuple(shown(image.read(table.root / n.image), spec) for n in found)
+    return found, tuple(view(image.read(table.root / n.image), spec).pixels for n in found)
 
 
 def _checked(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,10 @@ import numpy.typing as npt
 import tf_keras as keras
 
 from dermedge import image, quality
-from dermedge.contract import Contract, Input
+from dermedge.contract import Contract
 from dermedge.decide import Judgement, judge, probabilities
 from dermedge.image import RGB
-from dermedge.prepare import prepare
+from dermedge.prepare import express, view
 from dermtrain.explain.maps import Map, class_maps
 
 
@@ -55,14 +54,15 @@ def judged(model: keras.Model, terms: Contract, path: Path) -> Subject:
         ImageError: It can't be read.
     """
     photograph = image.read(path)
-    seen = quality.judge(photograph, terms.quality)
-    batch = prepare(photograph, terms.input)
+    sight = view(photograph, terms.input)
+    seen = quality.judge(photograph, sight, terms.quality)
+    batch = express(sight.pixels, terms.input)
     maps = class_maps(model, batch)
     logits = maps.mean(axis=(0, 1))
     each = probabilities(logits, terms.calibration.temperature)
     return Subject(
         name=path.name,
-        shown=shown(photograph, terms.input),
+        shown=sight.pixels,
         batch=batch,
         maps=maps,
         probabilities=each,
@@ -70,12 +70,6 @@ def judged(model: keras.Model, terms: Contract, path: Path) -> Subject:
         quality=seen,
         target=target_of(terms, logits),
     )
-
-
-def shown(photograph: RGB, spec: Input) -> RGB:
-    """A photograph as the model sees it, but always RGB and uint8, to be looked at."""
-    plain = dataclasses.replace(spec, colour="rgb", scale=1.0, offset=0.0)
-    return prepare(photograph, plain)[0].astype(np.uint8)
 
 
 def target_of(terms: Contract, logits: npt.NDArray[np.floating]) -> tuple[int, ...]:
