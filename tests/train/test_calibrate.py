@@ -11,6 +11,7 @@ from dermtrain.calibrate import (
     CHOSEN_FOR,
     SENSITIVITIES,
     YOUDEN,
+    apart,
     calibrate,
     fit_temperature,
     threshold_for,
@@ -47,6 +48,18 @@ def test_threshold_reaches_its_sensitivity_and_no_higher_one_does(
     cases = probability[positive]
     assert (cases >= threshold).mean() >= sensitivity
     assert (cases >= np.nextafter(threshold, 2)).mean() < sensitivity
+
+
+@given(pairs=SCORES)
+def test_a_threshold_moved_apart_from_all_scores_decides_as_before(
+    pairs: list[tuple[bool, float]],
+) -> None:
+    scores = np.array([score for _, score in pairs])
+    for threshold in scores:
+        found = apart(scores, threshold)
+        np.testing.assert_array_equal(scores >= found, scores >= threshold)
+        assert (found not in scores) == (threshold > scores.min())
+    assert apart(scores, 1.5) == 1.5
 
 
 @given(pairs=SCORES)

@@ -73,11 +73,12 @@ def calibrate(
     if not truth.positive:
         return Calibration(temperature), _naming(probabilities(logits, temperature), truth.labels)
     probability = positive_probability(logits, temperature, truth.positive)
-    thresholds = {
+    chosen = {
         f"sensitivity>={goal:.2f}": threshold_for(truth.is_positive, probability, goal)
         for goal in SENSITIVITIES
     }
-    thresholds[YOUDEN] = youden(truth.is_positive, probability)
+    chosen[YOUDEN] = youden(truth.is_positive, probability)
+    thresholds = {name: apart(probability, value) for name, value in chosen.items()}
     band = _band(truth.is_positive, probability, thresholds[CHOSEN_FOR], seed)
     return Calibration(temperature), Decision(thresholds, CHOSEN_FOR, band)
 
@@ -86,7 +87,7 @@ def _naming(each: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> Dec
     """How probable the top class has to be to be named: uncertain below."""
     correct, leading = topclass.right(labels, each), each.max(axis=1)
     thresholds = {
-        f"accuracy>={goal:.2f}": topclass.threshold_for(correct, leading, goal)
+        f"accuracy>={goal:.2f}": apart(leading, topclass.threshold_for(correct, leading, goal))
         for goal in ACCURACIES
     }
     return Decision(thresholds, NAMED_FOR, (0.0, thresholds[NAMED_FOR]))
@@ -116,6 +117,18 @@ def youden(positive: npt.NDArray[np.bool_], probability: npt.NDArray[np.floating
     """Threshold with the highest sensitivity + specificity - 1 (Youden 1950)."""
     false, true, thresholds = roc_curve(positive, probability)
     return float(np.clip(thresholds[np.argmax(true - false)], 0.0, 1.0))
+
+
+def apart(scores: npt.NDArray[np.floating], threshold: float) -> float:
+    """Half-way from a threshold down to the next lower score.
+
+    A threshold that is some photograph's own score hangs on its last bit: another processor, whose
+    arithmetic rounds otherwise, would decide otherwise. Half-way, the same photographs reach it.
+    It stays where it is if no score is lower, or if none reaches it: then it is to bar them all.
+    """
+    lower = scores[scores < threshold]
+    between = 0 < len(lower) < len(scores)
+    return float((threshold + lower.max()) / 2) if between else threshold
 
 
 def _band(
