@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from dermedge import bundle, contract, golden, novelty
 from dermedge.bundle import Bundle
@@ -16,6 +17,9 @@ from dermedge.model import Classifier
 from dermedge.prepare import prepare
 
 HERE = Path(__file__).parent
+# No test is timed: a machine that has other work is slow, not wrong.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def test_the_paired_interval_of_a_share_is_newcombes(counts, expected):
     assert (found.value, found.low, found.high) == pytest.approx(expected, abs=6e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
 def test_the_paired_interval_holds_its_estimate_and_turns_with_the_models(pairs):
     before, after = np.array(pairs).T
@@ -228,7 +228,7 @@ def test_the_same_pictures_give_what_the_devices_path_gives(pair, tiny_bundles):
     np.testing.assert_allclose(found.probabilities, own.probabilities)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.sampled_from("abc"), min_size=2, max_size=40),
     st.integers(1, 30),

@@ -115,7 +115,7 @@ def assert_cut_is_zeroed(model: keras.Model, share: float, random: np.random.Gen
     share=st.floats(0, 1),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_cutting_channels_out_is_the_same_as_reading_nothing_from_them(
     kinds: list[str], width: int, flat: bool, share: float, seed: int
 ) -> None:

@@ -131,7 +131,7 @@ limits = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=st.lists(figures, min_size=1, max_size=7), held=limits)
 def test_best_nearest_and_front_are_those_of_a_search_over_all(measured, full, rows, held):
     first = rung(measured[1], "one", 1.0, 1.0, 0.8, full)

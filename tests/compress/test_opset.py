@@ -96,7 +96,7 @@ def test_what_is_no_model_is_refused(data: bytes):
         opset.missing(data)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.integers(8, len(TINY) - 1), st.integers(0, 255)), max_size=8),
     st.integers(8, len(TINY)),

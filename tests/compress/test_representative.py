@@ -23,7 +23,7 @@ def photographs(brightness: np.ndarray) -> np.ndarray:
     count=st.integers(LEAST, 100),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_classes_are_even_and_dark_to_bright(sizes: list[int], count: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     labels = random.permutation(np.repeat(np.arange(len(sizes)), sizes))

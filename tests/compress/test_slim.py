@@ -273,7 +273,7 @@ def branches(*width: int) -> graph.Channels:
     work=st.floats(0.3, 1),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_chosen_widths_keep_to_multiples_of_eight_and_to_the_share(
     width: list[int], work: float, seed: int
 ) -> None:

@@ -228,7 +228,7 @@ def test_other_ways_of_packing_are_refused(tmp_path: Path, files: dict[str, byte
     from_end=st.booleans(),
     kept=st.just(1.0) | st.floats(0, 1),
 )
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_an_altered_bundle_is_refused_or_says_the_same(
     tiny_bundles: tuple[Path, Path], changes: list[tuple[int, int]], from_end: bool, kept: float
 ):
@@ -369,7 +369,7 @@ ENTRIES = st.tuples(
     changes=st.lists(st.tuples(st.integers(1, 1 << 13), st.binary(max_size=8)), max_size=3),
     sealed=st.none() | st.binary(max_size=400),
 )
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 def test_a_malformed_bundle_is_refused_without_a_crash(
     files: dict[str, bytes], keep: set[str], more: list, changes: list, sealed: bytes | None
 ):

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -58,7 +58,6 @@ def test_the_threshold_itself_refers(probability: float, verdict: Verdict):
     assert decide(probability, rule) is verdict
 
 
-@settings(deadline=None)  # the first example imports scipy
 @given(logits=logit_rows, temperature=st.floats(0.05, 20))
 def test_probabilities_are_the_softmax_of_the_tempered_logits(
     logits: np.ndarray, temperature: float

@@ -122,7 +122,7 @@ def test_what_is_not_understood_is_refused(
         max_leaves=9,
     ).map(json.dumps)
 )
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_no_text_crashes_it(terms: Contract, text: str):
     with pytest.raises(BundleError):
         golden.parse(text, terms)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dermedge import image
@@ -77,7 +77,6 @@ def test_real_photographs_are_decoded_and_prepared_to_the_bit(real_data: Path, n
 
 
 @given(size=sizes, spec=specs)
-@settings(deadline=None)
 def test_any_picture_becomes_one_contiguous_input_within_its_own_range(
     size: tuple[int, int], spec: Input
 ):
@@ -93,7 +92,6 @@ def test_any_picture_becomes_one_contiguous_input_within_its_own_range(
 
 
 @given(size=sizes, spec=specs)
-@settings(deadline=None)
 def test_a_plain_picture_stays_plain(size: tuple[int, int], spec: Input):
     colour = (200, 120, 40) if spec.colour == "rgb" else (40, 120, 200)
     found = prepare(np.full((*size, 3), (200, 120, 40), np.uint8), spec)

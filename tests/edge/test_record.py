@@ -38,7 +38,7 @@ def bare(path: Path) -> list[dict]:
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(written=records, more=records)
 def test_what_was_appended_is_read_back(written: list[dict], more: list[dict]):
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,7 @@ def test_what_was_appended_is_read_back(written: list[dict], more: list[dict]):
         assert bare(path) == written + more
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(written=records.filter(bool), data=st.data())
 def test_a_record_torn_anywhere_costs_itself_alone(written: list[dict], data: st.DataObject):
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dermedge import table
@@ -45,7 +45,6 @@ def refused(source: Path, reason: str) -> None:
 
 
 @given(st.lists(rows, max_size=5))
-@settings(deadline=None)
 def test_what_was_written_is_read_back(written: list[Row]):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels.csv"
@@ -54,7 +53,6 @@ def test_what_was_written_is_read_back(written: list[Row]):
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda t: t.encode("utf-8", "ignore")))
-@settings(deadline=None)
 def test_any_file_is_a_table_or_a_table_error(data: bytes):
     with tempfile.TemporaryDirectory() as folder:
         for start in (b"", b"image,label\n"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dermedge import delong, macro, topclass
@@ -97,7 +97,6 @@ rows = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(pairs=rows, goal=st.sampled_from([0.5, 0.9, 1.0]), least=st.integers(1, 12))
 def test_threshold_is_the_lowest_that_gives_the_accuracy(
     pairs: list[tuple[bool, float]], goal: float, least: int

@@ -47,7 +47,7 @@ def test_reported_truth_is_the_positive_class_or_the_right_top_class() -> None:
     assert (Truth(labels, ()).reported(logits) == (logits.argmax(1) == labels)).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rows=st.integers(10, 120),
     classes=st.integers(2, 7),

@@ -37,7 +37,7 @@ def sorted_pixels(image: np.ndarray) -> np.ndarray:
 
 
 @given(st.integers(8, 90), st.integers(8, 90), st.integers(0, 2**32))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_size_keeps_its_shape_and_the_original(height: int, width: int, seed: int) -> None:
     image = pixels(height, width)
     before = image.copy()
@@ -50,7 +50,7 @@ def test_any_size_keeps_its_shape_and_the_original(height: int, width: int, seed
 
 
 @given(st.integers(16, 60), st.integers(0, 40), st.integers(0, 2**32))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_side_is_what_comes_out(side: int, more: int, seed: int) -> None:
     image = pixels(side + more, side + more // 2)
     assert augment(image, replace(Augment(), side=side), rng(seed)).shape == (side, side, 3)
@@ -95,7 +95,6 @@ def test_draws_differ() -> None:
 
 
 @given(st.booleans(), st.booleans(), st.integers(0, 3), st.integers(8, 40), st.integers(8, 40))
-@settings(deadline=None)
 def test_flips_and_quarter_turns_only_move_pixels(
     mirror: bool, upside: bool, quarters: int, height: int, width: int
 ) -> None:
@@ -183,7 +182,7 @@ def test_minkowski_means_are_those_of_the_formula() -> None:
 
 
 @given(st.integers(0, 1000), st.floats(0.5, 1.0), st.floats(0.5, 1.0), st.floats(0.5, 1.0))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_shades_of_grey_makes_the_minkowski_means_equal(
     seed: int, red: float, green: float, blue: float
 ) -> None:

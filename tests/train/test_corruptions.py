@@ -65,7 +65,7 @@ def test_the_seed_alone_decides(name: str, picture: np.ndarray) -> None:
 
 
 @given(st.integers(4, 70), st.integers(4, 70), st.sampled_from(NAMES), st.sampled_from(SEVERITIES))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_any_size_keeps_its_shape(height: int, width: int, name: str, severity: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     spoilt = corrupt(image, name, severity, 0)

@@ -64,7 +64,7 @@ def test_confusion_recall_and_top_1_are_scikit_learns() -> None:
     assert found.mean_auc.value == pytest.approx(mean, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=st.lists(
         st.tuples(st.integers(0, 3), st.tuples(*[st.integers(0, 3)] * 4)), min_size=4, max_size=30
@@ -135,7 +135,6 @@ def test_measures_fall_into_quarters_and_names_into_no_groups() -> None:
     assert found["doctor"].why.startswith("not evaluated: 40 different values")
 
 
-@settings(deadline=None)
 @given(values=st.lists(st.text(max_size=6), min_size=1, max_size=50))
 def test_every_row_is_in_one_subgroup_or_not_stated(values: list[str]) -> None:
     rows = [Row(str(i), "x", attributes={"site": v} if v else {}) for i, v in enumerate(values)]

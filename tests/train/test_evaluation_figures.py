@@ -16,7 +16,6 @@ from dermedge.table import Row
 from dermtrain.evaluation import benefit, binary, operating, probability, ranking, resample
 from dermtrain.evaluation.sample import Sample, weigh
 
-PATIENT = settings(deadline=None)  # the machine may be busy
 # Scores of few values, so that ties are common; both classes are there.
 CASES = st.lists(
     st.tuples(st.booleans(), st.integers(0, 12), st.integers(0, 3)), min_size=4, max_size=60
@@ -34,7 +33,6 @@ def simulated(n: int, seed: int = 0, gap: float = 1.2) -> tuple[np.ndarray, np.n
     return labels, 1 / (1 + np.exp(1 - gap * labels - random.normal(0, 1, n)))
 
 
-@PATIENT
 @given(rows=CASES)
 def test_ranking_is_scikit_learns_under_any_weights(rows: list[tuple[bool, int, int]]) -> None:
     labels, scores, weights = arrays(rows)
@@ -52,7 +50,6 @@ def test_ranking_is_scikit_learns_under_any_weights(rows: list[tuple[bool, int, 
         assert formula(found)[0] == pytest.approx(value, abs=1e-9)
 
 
-@PATIENT
 @given(rows=CASES)
 def test_area_beyond_80_sensitivity_is_that_of_isic_challenge_scoring(
     rows: list[tuple[bool, int, int]],
@@ -64,7 +61,6 @@ def test_area_beyond_80_sensitivity_is_that_of_isic_challenge_scoring(
     assert ranking.area_beyond(found, 0.8)[0] == pytest.approx(expected, abs=1e-9)
 
 
-@PATIENT
 @given(rows=CASES)
 def test_partial_area_of_isic_2024_is_scikit_learns_with_the_classes_exchanged(
     rows: list[tuple[bool, int, int]],
@@ -77,7 +73,6 @@ def test_partial_area_of_isic_2024_is_scikit_learns_with_the_classes_exchanged(
     assert 0 <= area <= 0.2 + 1e-12
 
 
-@PATIENT
 @given(rows=CASES, goal=st.sampled_from([0.5, 0.82, 0.9, 0.95, 1.0]))
 def test_operating_figures_are_the_best_points_of_scikit_learns_curve(
     rows: list[tuple[bool, int, int]], goal: float
@@ -91,7 +86,6 @@ def test_operating_figures_are_the_best_points_of_scikit_learns_curve(
     assert operating.sensitivity_at(found, goal)[0] == pytest.approx(sensitive, abs=1e-9)
 
 
-@PATIENT
 @given(rows=CASES, threshold=st.floats(0, 1))
 def test_balanced_accuracy_brier_and_log_loss_are_scikit_learns(
     rows: list[tuple[bool, int, int]], threshold: float
@@ -109,7 +103,6 @@ def test_balanced_accuracy_brier_and_log_loss_are_scikit_learns(
     )
 
 
-@PATIENT
 @given(rows=CASES)
 def test_a_weight_is_as_good_as_so_many_copies(rows: list[tuple[bool, int, int]]) -> None:
     labels, scores, weights = arrays(rows)
@@ -122,7 +115,6 @@ def test_a_weight_is_as_good_as_so_many_copies(rows: list[tuple[bool, int, int]]
             assert values[0] == pytest.approx(values[1], abs=1e-9, nan_ok=True), key
 
 
-@PATIENT
 @given(rows=CASES)
 def test_calibration_error_is_that_of_the_edge(rows: list[tuple[bool, int, int]]) -> None:
     labels, scores, _ = arrays(rows)
@@ -267,7 +259,7 @@ def test_bootstrap_of_independent_photographs_is_near_delong_and_clusters_widen_
     assert narrow.high - narrow.low < 0.6 * (wide.high - wide.low)
 
 
-@settings(PATIENT, max_examples=25)
+@settings(max_examples=25)
 @given(rows=CASES)
 def test_every_figure_has_an_interval_that_holds_it_or_says_why_not(
     rows: list[tuple[bool, int, int]],

@@ -49,7 +49,7 @@ def test_what_answers_to_the_padding_at_the_rim_alone_is_not_shown(
     assert inner(maps[:4, :4]).shape == (4, 4, 2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(0, 9), channels=st.integers(1, 7), seed=st.integers(0, 99))
 def test_channels_differ_and_are_no_more_than_asked_for(
     count: int, channels: int, seed: int

@@ -63,7 +63,7 @@ def test_many_orders_give_the_same_curves_as_one_at_a_time(rng: np.random.Genera
     assert (together[:, -1] == together[0, -1]).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     arrays.arrays(
         np.float32,
@@ -94,7 +94,7 @@ def test_the_centre_goes_before_the_corners(rng: np.random.Generator) -> None:
     assert found[[0, 0, -1, -1], [0, -1, 0, -1]].min() == 12
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(arrays.arrays(float, st.integers(2, 12), elements=st.floats(0, 1)))
 def test_areas_agree_with_scikit_learn(values: np.ndarray) -> None:
     from dermtrain.explain.deletion import area

@@ -44,7 +44,7 @@ def test_readme_says_that_it_is_made_up_and_which_classes_count_as_positive(made
 
 
 @given(images=st.integers(105, 400), seed=st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_plan_gives_a_lesion_one_class_and_every_split_all_of_them(images: int, seed: int) -> None:
     shots = synthetic.plan(images, seed, 7)
     kinds, splits = defaultdict(set), defaultdict(set)

@@ -50,7 +50,7 @@ INDICES = (
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(INDICES)
 def test_an_index_gives_what_the_whole_array_would(split: Shards, index: object) -> None:
     found, expected = split[index], WHOLE[index]  # type: ignore[index]

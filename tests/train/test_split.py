@@ -80,7 +80,7 @@ def _names(table: Table) -> list[str]:
     val=st.floats(0.1, 0.25),
     test=st.floats(0.1, 0.25),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_groups_stay_whole_classes_are_everywhere_and_shares_are_near_what_was_asked(
     seed: int, groups: int, field: str, val: float, test: float
 ) -> None:
@@ -325,7 +325,7 @@ def test_no_lesion_of_the_real_photographs_lies_in_two_splits(
     limit=st.integers(0, 40),
     spread=st.floats(0.0, 0.5),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_near_pairs_are_those_that_comparing_bit_by_bit_finds(
     seed: int, count: int, limit: int, spread: float
 ) -> None:

@@ -88,7 +88,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_other_pictures(
 
 
 @given(images=st.integers(12, 400), seed=st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_plan_keeps_patients_whole_and_gives_every_split_both_classes(
     images: int, seed: int
 ) -> None:
