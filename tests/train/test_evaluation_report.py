@@ -23,7 +23,7 @@ from dermedge.table import Row, Table
 from dermtrain.corruptions import NAMES
 from dermtrain.evaluate import write_report
 from dermtrain.evaluation import judge, report, robustness
-from dermtrain.evaluation.judge import Judge
+from dermtrain.evaluation.judge import Judge, Seen
 from dermtrain.evaluation.study import Plan, Study, study
 
 PLAN = Plan(split="all", prevalence=0.02, resamples=120, corruptions=True, sample=30)
@@ -55,12 +55,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Table:
 def redness(terms: Contract, path: Path) -> Judge:
     """A model whose logit of the last class grows with the red of the picture."""
 
-    def scores(pixels: np.ndarray) -> np.ndarray:
+    def look(pixels: np.ndarray) -> Seen:
         red = (pixels[..., 0].mean(axis=(1, 2)) - 130) / 20
         others = [np.zeros(len(red))] * (len(terms.labels) - 1)
-        return np.stack([*others, red], axis=1).astype(np.float32)
+        logits = np.stack([*others, red], axis=1).astype(np.float32)
+        return Seen(logits, (None,) * len(logits))
 
-    return Judge(path, "bundle", terms, scores, 1000)
+    return Judge(path, "bundle", terms, look, 1000)
 
 
 @pytest.fixture(scope="module")
@@ -213,13 +214,14 @@ def test_a_seed_gives_the_same_figures(photos: Table, terms: Contract, found: St
 
 @pytest.mark.tensorflow
 def test_views_are_averaged_before_the_temperature(photos: Table, terms: Contract) -> None:
-    def left(pixels: np.ndarray) -> np.ndarray:
-        red = pixels[:, :, : pixels.shape[2] // 2, 0].mean(axis=(1, 2))
-        return np.stack([np.zeros(len(red)), (red - 130) / 20], axis=1).astype(np.float32)
+    red = redness(terms, Path("red.kit"))
 
-    half = dataclasses.replace(redness(terms, Path("half.kit")), scores=left)
+    def left(pixels: np.ndarray) -> Seen:
+        return red.look(pixels[:, :, : pixels.shape[2] // 2])
+
+    half = dataclasses.replace(red, look=left)
     two = judge.predict(half, photos, views=2)
-    one = judge.predict(redness(terms, Path("red.kit")), photos)
+    one = judge.predict(red, photos)
     np.testing.assert_allclose(two.logits, one.logits, atol=1e-5)  # both halves: the whole
 
 

@@ -24,10 +24,20 @@ from dermedge.table import Row, Table
 
 BATCH = 32
 Pixels = npt.NDArray[np.uint8]
-# Prepared photographs, uint8 (n, height, width, 3), RGB -> logits, float32 (n, classes).
-Scores = Callable[[Pixels], npt.NDArray[np.float32]]
-# The same -> how unlike the training photographs each is, 1 at the contract's threshold.
-Unlike = Callable[[Pixels], list[float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a model says of some photographs.
+
+    Attributes:
+        logits: float32 (n, classes).
+        unlike: How unlike the training photographs each is, 1 at the contract's threshold; None
+            if the model can't tell.
+    """
+
+    logits: npt.NDArray[np.float32]
+    unlike: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +48,15 @@ class Judge:
         path: The run folder or the bundle.
         kind: `run` or `bundle`.
         contract: Its contract.
-        scores: The model.
+        look: The model: prepared photographs, uint8 (n, height, width, 3), RGB -> `Seen`.
         model_bytes: Size of the model file.
-        unlike: Tells the unlike; None if the model can't.
     """
 
     path: Path
     kind: str
     contract: Contract
-    scores: Scores
+    look: Callable[[Pixels], Seen]
     model_bytes: int
-    unlike: Unlike | None = None
 
 
 def of_run(folder: Path) -> Judge:
@@ -67,11 +75,12 @@ def of_run(folder: Path) -> Judge:
     model = run.model()
     call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
 
-    def scores(pixels: Pixels) -> npt.NDArray[np.float32]:
-        return call(tf.constant(pixels.astype(np.float32))).numpy()
+    def look(pixels: Pixels) -> Seen:
+        logits = call(tf.constant(pixels.astype(np.float32))).numpy()
+        return Seen(logits, (None,) * len(pixels))
 
     size = (folder / run.contract.model.file).stat().st_size
-    return Judge(folder, "run", run.contract, scores, size)
+    return Judge(folder, "run", run.contract, look, size)
 
 
 def of_bundle(path: Path, threads: int | None = None) -> Judge:
@@ -84,15 +93,12 @@ def of_bundle(path: Path, threads: int | None = None) -> Judge:
     terms = opened.contract
     classifier, watch = Classifier(opened.model, terms, threads), novelty.of(opened)
 
-    def scores(pixels: Pixels) -> npt.NDArray[np.float32]:
-        return np.stack([classifier.scores(prepare(one, terms.input)) for one in pixels])
+    def look(pixels: Pixels) -> Seen:
+        each = [classifier.run(prepare(one, terms.input)) for one in pixels]
+        unlike = (novelty.judge(watch, outputs.embedding) for outputs in each)
+        return Seen(np.stack([outputs.scores for outputs in each]), tuple(unlike))
 
-    def unlike(pixels: Pixels) -> list[float | None]:
-        prepared = (prepare(one, terms.input) for one in pixels)
-        return [novelty.judge(watch, classifier.run(one).embedding) for one in prepared]
-
-    size = len(opened.model)
-    return Judge(path, "bundle", terms, scores, size, None if watch is None else unlike)
+    return Judge(path, "bundle", terms, look, len(opened.model))
 
 
 def predict(judge: Judge, table: Table, views: int = 1, progress: Progress = silent) -> Predictions:
@@ -112,9 +118,10 @@ def predict(judge: Judge, table: Table, views: int = 1, progress: Progress = sil
     terms = judge.contract
     proof.check(table, terms)
     logits, verdicts = [], []
-    for pixels, seen in batches(judge, table, progress):
-        logits.append(over_views(judge, pixels, views))
-        verdicts += _with_novelty(judge, pixels, seen)
+    for pixels, qualities in batches(judge, table, progress):
+        seen = over_views(judge, pixels, views)
+        logits.append(seen.logits)
+        verdicts += _with_novelty(qualities, seen)
     scores = np.concatenate(logits)
     each = probabilities(scores, terms.calibration.temperature)
     pairs = zip(each, verdicts, strict=True)
@@ -128,25 +135,25 @@ def predict(judge: Judge, table: Table, views: int = 1, progress: Progress = sil
     )
 
 
-def _with_novelty(judge: Judge, pixels: Pixels, seen: list[str]) -> list[str]:
+def _with_novelty(qualities: list[str], seen: Seen) -> list[str]:
     """What the quality gate says, and of the unlike that they are."""
-    if judge.unlike is None:
-        return seen
     found = []
-    for said, ratio in zip(seen, judge.unlike(pixels), strict=True):
+    for said, ratio in zip(qualities, seen.unlike, strict=True):
         known = () if said == "ok" else (said,)
         found.append("; ".join((*known, *novelty.problems(ratio))) or "ok")
     return found
 
 
-def over_views(judge: Judge, pixels: Pixels, views: int) -> npt.NDArray[np.float32]:
-    """Mean logits over so many views, float32 (n, classes)."""
+def over_views(judge: Judge, pixels: Pixels, views: int) -> Seen:
+    """Mean logits over so many views; how unlike it is tells the photograph as it came."""
+    first = judge.look(pixels)
     if views == 1:
-        return judge.scores(pixels)
+        return first
     from dermtrain.features import mirror
 
-    seen = [judge.scores(np.ascontiguousarray(mirror(pixels, each))) for each in range(views)]
-    return np.mean(seen, axis=0)
+    turned = (np.ascontiguousarray(mirror(pixels, each)) for each in range(1, views))
+    logits = [first.logits, *(judge.look(each).logits for each in turned)]
+    return Seen(np.mean(logits, axis=0), first.unlike)
 
 
 def batches(

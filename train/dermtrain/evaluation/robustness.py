@@ -85,7 +85,7 @@ def measure(
     def cell(
         name: str, severity: int, changed: Pixels, clean: Floats | None
     ) -> tuple[Cell, Floats]:
-        logits = over_views(judge, changed, views)
+        logits = over_views(judge, changed, views).logits
         each = probabilities(logits, terms.calibration.temperature)
         figures, change = _figures(targets, each, clean, terms)
         return Cell(name, severity, figures, change), each
