@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from dermedge import links
 from dermedge.errors import StorageError
 
 _NO_ROOM = {
@@ -20,10 +21,15 @@ _NO_ROOM = {
 
 
 @contextmanager
-def whole(target: Path) -> Iterator[Path]:
+def whole(target: Path, folder: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `target`; move it into place only if the body succeeds.
 
     The bytes are synced before the move, so a power cut leaves the old file or the new one.
+
+    Args:
+        target: The file.
+        folder: Descriptor of its folder, as of `dermedge.links.held`; all is done by it, and the
+            temporary path is relative to it. None: by the names in `target`.
 
     Raises:
         StorageError: The disk is full, or the folder can't be written.
@@ -31,13 +37,17 @@ def whole(target: Path) -> Iterator[Path]:
     # The ending stays, since numpy, matplotlib and h5py look at it.
     # By chance, since whoever may write there too could put a link where a known name leads.
     name = f".{target.stem}.{secrets.token_hex(8)}.tmp{target.suffix}"
-    temporary = target.with_name(name)
+    temporary, final = target.with_name(name), target
+    if folder is not None:
+        temporary, final = Path(name), Path(target.name)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if folder is None:
+            target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _sync(temporary)
-        os.replace(temporary, target)
-        _sync(target.parent)
+        # It may have been exchanged for a link to a device, of which even opening it asks much.
+        _sync(os.open(temporary, os.O_RDONLY | links.NOFOLLOW, dir_fd=folder))
+        os.replace(temporary, final, src_dir_fd=folder, dst_dir_fd=folder)
+        _sync(os.open(target.parent, os.O_RDONLY) if folder is None else os.dup(folder))
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise StorageError(
@@ -47,23 +57,26 @@ def whole(target: Path) -> Iterator[Path]:
         raise
     finally:
         with suppress(OSError):  # most often it has been moved; never hide the error above
-            temporary.unlink()
+            os.unlink(temporary, dir_fd=folder)
 
 
 @contextmanager
-def stream(target: Path, rights: int = 0o666) -> Iterator[BinaryIO]:
+def stream(target: Path, rights: int = 0o666, folder: int | None = None) -> Iterator[BinaryIO]:
     """Yield a stream into `target`; whole or not at all.
 
     Args:
         target: The file.
         rights: Who may read and write it, less the umask.
+        folder: As of `whole`.
 
     Raises:
         StorageError: The disk is full, or the folder can't be written.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # what is there already is not opened, link or not
-    with whole(target) as temporary, os.fdopen(os.open(temporary, flags, rights), "wb") as opened:
-        yield opened
+    with whole(target, folder) as temporary:
+        descriptor = os.open(temporary, flags, rights, dir_fd=folder)
+        with os.fdopen(descriptor, "wb") as opened:
+            yield opened
 
 
 def private(target: Path) -> AbstractContextManager[BinaryIO]:
@@ -71,19 +84,19 @@ def private(target: Path) -> AbstractContextManager[BinaryIO]:
     return stream(target, 0o600)
 
 
-def write_bytes(target: Path, data: bytes) -> None:
-    """Write `data` to `target`, whole or not at all."""
-    with stream(target) as opened:
+def write_bytes(target: Path, data: bytes, folder: int | None = None) -> None:
+    """Write `data` to `target`, whole or not at all; `folder` as of `whole`."""
+    with stream(target, folder=folder) as opened:
         opened.write(data)
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write `text` to `target` as UTF-8, whole or not at all."""
-    write_bytes(target, text.encode())
+def write_text(target: Path, text: str, folder: int | None = None) -> None:
+    """Write `text` to `target` as UTF-8, whole or not at all; `folder` as of `whole`."""
+    write_bytes(target, text.encode(), folder)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync(descriptor: int) -> None:
+    """And close it."""
     try:
         os.fsync(descriptor)
     finally:

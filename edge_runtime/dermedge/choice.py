@@ -58,8 +58,9 @@ def save(home: Path, model: str, choice: Choice) -> Path:
         StorageError: It can't be written, or HOME/engines is somebody else's link.
     """
     path = _file(home, model)
-    links.refuse(path.parent)
-    atomic.write_text(path, json.dumps({"format": FORMAT, **asdict(choice)}, indent=2) + "\n")
+    text = json.dumps({"format": FORMAT, **asdict(choice)}, indent=2)
+    with links.held(path.parent) as folder:
+        atomic.write_text(path, f"{text}\n", folder)
     return path
 
 

@@ -8,13 +8,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermedge import MAX_PIXELS
+from dermedge import MAX_PIXELS, header
 from dermedge.errors import ImageError
 
 MAX_BYTES = 256 * 1024 * 1024
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 RGB = npt.NDArray[np.uint8]
 
@@ -39,16 +37,25 @@ def read(path: Path) -> RGB:
     return decode(data, str(path))
 
 
-def decode(data: bytes, where: str) -> RGB:
-    """Decode the bytes of one image file; `where` names it in errors. See `read`."""
+def decode(data: bytes, where: str, most: int | None = None) -> RGB:
+    """Decode the bytes of one image file; see `read`.
+
+    Args:
+        data: The file.
+        where: Names it in errors.
+        most: Let no more pixels in than these, by the file's own header, before anything is
+            decoded; then it must be a still JPEG, PNG or WebP. None: MAX_PIXELS, any format.
+    """
     if data[:4] == b"GIF8":
         raise ImageError(
             f"{where}: GIF (256 colours, maybe moving) can't be judged; save JPEG or PNG"
         )
-    if _jpeg_cut_off(data):
+    if header.jpeg_cut_off(data):
         raise ImageError(f"{where}: the JPEG is cut off (no end marker); copy the file again")
-    if _png_cut_off(data):
+    if header.png_cut_off(data):
         raise ImageError(f"{where}: the PNG is cut off or damaged; copy the file again")
+    if most is not None:
+        _bound(data, where, most)
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error as error:
@@ -86,37 +93,12 @@ def find(folder: Path) -> list[Path]:
     )
 
 
-def _jpeg_cut_off(data: bytes) -> bool:
-    """Whether a JPEG lacks its end marker (FFD9); OpenCV may fill missing rows with grey.
-
-    The segments before the first scan (FFDA) are stepped over, since a thumbnail in them brings an
-    end marker of its own. What follows the end, such as a phone's short film, does not count.
-    """
-    if data[:3] != b"\xff\xd8\xff":
-        return False
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
-        if data[at + 1 : at + 2] == b"\xff":  # markers may be padded with these
-            at += 1
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return data.find(b"\xff\xd9", at) < 0
-
-
-def _png_cut_off(data: bytes) -> bool:
-    """Whether a PNG ends before its last chunk (IEND) does.
-
-    OpenCV 5.0 asks for as much memory as a chunk says that it holds, up to 4 GB, before it finds
-    that the file is shorter: of one flipped bit a device would die.
-    """
-    at = len(_PNG)
-    if data[:at] != _PNG:
-        return False
-    while at < len(data):
-        kind, size = data[at + 4 : at + 8], int.from_bytes(data[at : at + 4], "big")
-        at += 12 + size  # length, kind and checksum are four bytes each
-        if kind == b"IEND":
-            break
-    else:
-        return True
-    return at > len(data)
+def _bound(data: bytes, where: str, most: int) -> None:
+    size = header.size(data)
+    if size is None:
+        raise ImageError(f"{where} is not a readable, still photograph (JPEG, PNG or WebP)")
+    if size[0] * size[1] > most:
+        raise ImageError(
+            f"{where}: {size[0]} x {size[1]} is more than {most / 1e6:.0f} megapixels; "
+            "scale it down first"
+        )

@@ -183,7 +183,8 @@ def pin(folder: Path, source: Path) -> PublicKey:
     links.refuse(folder, target)
     if target.exists() and read_public(target) != key:
         raise InputError(f"another key is pinned as {target}; remove that file first")
-    atomic.write_text(target, _as_pem(key))
+    with links.held(folder) as held:
+        atomic.write_text(target, _as_pem(key), held)
     return key
 
 

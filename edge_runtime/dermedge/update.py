@@ -56,8 +56,7 @@ def install(
         if not allow_downgrade:
             _refuse_downgrade(bundle, state)
         slot = _slot(bundle)
-        with source.open("rb") as given, atomic.stream(slots.file(home, slot)) as copy:
-            shutil.copyfileobj(given, copy)
+        _copy(source, home, slot)
         state = replace(state, trying=slot)
         slots.write(home, state)
         try:
@@ -85,6 +84,16 @@ def rollback(home: Path, check: SelfCheck) -> State:
         check(slots.open_slot(home, state.previous))
         trial.begin(home, state.previous.sha256)
         return _finish(home, State(state.previous, state.current, None, state.newest))
+
+
+def _copy(source: Path, home: Path, slot: Slot) -> None:
+    target = slots.file(home, slot)
+    with (
+        source.open("rb") as given,
+        links.held(target.parent) as folder,
+        atomic.stream(target, folder=folder) as copy,
+    ):
+        shutil.copyfileobj(given, copy)
 
 
 def _refuse_downgrade(bundle: Bundle, state: State) -> None:
@@ -117,11 +126,12 @@ def _before(home: Path, state: State, slot: Slot) -> Slot | None:
 def _finish(home: Path, state: State) -> State:
     """Switch, then remove what the state does not name."""
     slots.write(home, state)
-    named = {slots.file(home, slot) for slot in (state.current, state.previous) if slot}
-    for path in (home / "slots").iterdir():
-        if path not in named and _OURS.fullmatch(path.name):
-            with suppress(OSError):  # the next installation will try again
-                path.unlink()
+    named = {slots.file(home, slot).name for slot in (state.current, state.previous) if slot}
+    with links.held(home / "slots") as folder:
+        for name in os.listdir(folder):  # noqa: PTH208 (of a descriptor)
+            if name not in named and _OURS.fullmatch(name):
+                with suppress(OSError):  # the next installation will try again
+                    os.unlink(name, dir_fd=folder)
     return state
 
 

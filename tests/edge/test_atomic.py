@@ -8,7 +8,7 @@ from dermedge import atomic
 from dermedge.errors import StorageError
 
 
-def full(*given: object) -> None:
+def full(*given: object, **named: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -279,7 +279,6 @@ def outcome(data: bytes) -> None:
 
 @given(st.binary(max_size=300))
 @example(b"\xff\xd8" + b"\xff" * 50)
-@settings(deadline=None)
 def test_random_bytes_are_a_picture_or_an_image_error(data: bytes):
     for start in (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"RIFF"):
         outcome(start + data)
@@ -293,7 +292,7 @@ SMALL = [encoded(marked(20, 24), ending) for ending in (".jpg", ".png", ".webp",
     changes=st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=6),
     kept=st.floats(0, 1),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_altered_files_are_a_picture_or_an_image_error(
     data: bytes, changes: list[tuple[int, int]], kept: float
 ):

@@ -1,13 +1,17 @@
 """Root installs models into a folder that a service owns: what that one plants leads nowhere."""
 
+import ctypes
 import os
 import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from dermedge import atomic, golden, keys, links, slots, update
-from dermedge.errors import StorageError
+from dermedge import atomic, choice, golden, keys, links, slots, update
+from dermedge.errors import KitError, StorageError
 from dermedge.pictures import Pictures
 from dermedge.record import Journal
 
@@ -62,6 +66,133 @@ def test_no_key_is_pinned_through_a_link(tmp_path: Path, victim: Path):
     with pytest.raises(StorageError, match="keys is a link"):
         keys.pin(tmp_path / "home" / "keys", tmp_path / "clinic.pub")
     expect_unharmed(victim)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Give each the other's name, at once; what `mv --exchange` does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    here, exchanging = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if libc.renameat2(here, bytes(one), here, bytes(other), exchanging):
+        raise OSError(ctypes.get_errno(), "renameat2")
+
+
+@contextmanager
+def swapped(folder: Path, target: Path) -> Iterator[Callable[[], int]]:
+    """As fast as it goes, the folder's name leads to `target`, and back; how often it did."""
+    link = folder.with_name("link")
+    folder.mkdir(parents=True, exist_ok=True)
+    plant(link, target)
+    try:
+        exchange(folder, link)
+    except (AttributeError, OSError):
+        pytest.skip("this system does not exchange two names at once")
+    stop, turns = threading.Event(), [0]
+
+    def attack() -> None:
+        while not stop.is_set():
+            exchange(folder, link)
+            turns[0] += 1
+
+    thread = threading.Thread(target=attack)
+    thread.start()
+    try:
+        yield lambda: turns[0]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def attacked(folder: Path, target: Path, act: Callable[[], None], tries: int = 200) -> None:
+    """Act meanwhile: often, and so that both sides get on."""
+    done = tried = 0
+    with swapped(folder, target) as turns:
+        while tried < tries or done < 5 or turns() < 200:
+            tried += 1
+            assert tried < 10_000
+            with suppress(KitError):
+                act()
+                done += 1
+
+
+def pin(home: Path) -> None:
+    keys.pin(home / "keys", home.parent / "clinic.pub")
+
+
+def choose(home: Path) -> None:
+    choice.save(home, "0" * 64, choice.here("ai-edge-litert", 1, 12.5))
+
+
+def tidy(home: Path) -> None:
+    update._finish(home, slots.State())
+
+
+EACH = pytest.mark.parametrize(
+    ("name", "act"), [("keys", pin), ("engines", choose), ("slots", tidy)]
+)
+
+
+@needs_root
+@EACH
+def test_a_link_that_is_planted_right_after_the_look_is_refused(
+    tmp_path: Path,
+    victim: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    act: Callable[[Path], None],
+):
+    keys.make(tmp_path, "clinic")
+    plant(tmp_path / "home" / name, victim)
+    monkeypatch.setattr(links, "refuse", lambda *paths: None)
+    with pytest.raises(StorageError, match=f"{name} is a link that another user has made"):
+        act(tmp_path / "home")
+    expect_unharmed(victim)
+
+
+@needs_root
+@EACH
+def test_a_folder_that_becomes_a_link_at_any_moment_leads_nowhere(
+    tmp_path: Path, victim: Path, name: str, act: Callable[[Path], None]
+):
+    keys.make(tmp_path, "clinic")
+    old = victim / f"{'0' * 64}.kit"  # which tidying would take for what an installation has left
+    old.write_text("root's own")
+    attacked(tmp_path / "home" / name, victim, lambda: act(tmp_path / "home"))
+    assert old.read_text() == "root's own"
+    old.unlink()
+    expect_unharmed(victim)
+
+
+@needs_root
+def test_models_are_installed_into_no_folder_that_becomes_a_link(
+    tmp_path: Path, victim: Path, tiny_bundles: tuple[Path, Path]
+):
+    home = tmp_path / "home"
+    attacked(home / "slots", victim, lambda: install(home, tiny_bundles[0]), 30)
+    expect_unharmed(victim)
+
+
+@needs_root
+def test_what_is_begun_in_a_folder_ends_in_it_wherever_its_name_leads_then(
+    tmp_path: Path, victim: Path
+):
+    folder, aside = tmp_path / "home" / "slots", tmp_path / "home" / "aside"
+    with links.held(folder) as held, atomic.stream(folder / "a.kit", folder=held) as stream:
+        stream.write(b"begun")
+        folder.rename(aside)
+        plant(folder, victim)
+    assert (aside / "a.kit").read_bytes() == b"begun"
+    assert [each.name for each in aside.iterdir()] == ["a.kit"]
+    expect_unharmed(victim)
+
+
+@needs_root
+def test_only_a_folder_is_held(tmp_path: Path):
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
+    for name in ("file", "pipe", "nowhere"):
+        with pytest.raises(StorageError, match=f"{name} could not be written"):
+            links.held(tmp_path / name).__enter__()
 
 
 @needs_root

@@ -270,7 +270,7 @@ class Disk:
     def spoil(self, patch: pytest.MonkeyPatch) -> None:
         for owner, name in (
             *((os, "open"), (os, "replace"), (os, "fsync"), (shutil, "copyfileobj")),
-            *((Path, "unlink"), (Path, "mkdir")),
+            *((os, "unlink"), (Path, "unlink"), (Path, "mkdir")),
         ):
             patch.setattr(owner, name, self.slow(getattr(owner, name)))
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from dermedge import atomic
 from dermedge.errors import InputError, MissingError
+from dermedge.web import addresses
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.x509 import Certificate, GeneralName
 
 FILE, KEY = "web.crt", "web.pem"
@@ -38,21 +40,25 @@ class Own:
     fingerprint: str
 
 
-def own(folder: Path, addresses: tuple[str, ...] = ()) -> Own:
+def own(folder: Path, more: tuple[str, ...] = ()) -> Own:
     """The device's certificate; made if there is none, or if it ends soon or lacks an address.
 
+    It names the host, this machine, and the addresses that the network interfaces have now. An
+    address that has gone since does no harm, and stays: so a browser has to trust it seldom. The
+    key stays the same, for those who have pinned it.
+
     Args:
-        folder: Where it is kept, so that a browser has to trust it only once.
-        addresses: Names and addresses by which the device is reached, besides its host name; a
-            port behind them doesn't matter.
+        folder: Where it is kept.
+        more: Further names and addresses by which the device is reached; a port behind them doesn't
+            matter.
 
     Raises:
-        InputError: What lies there is no certificate.
+        InputError: What lies there is no certificate, or no key, of the kit.
         MissingError: The package `cryptography` is not installed.
         StorageError: It can't be written.
     """
     found = Own(folder / FILE, folder / KEY, "")
-    names = tuple(dict.fromkeys((*_names(), *map(_without_port, addresses))))
+    names = tuple(dict.fromkeys((*_names(), *map(_without_port, more))))
     if not _serves(found, names):
         _make(found, names)
     der = ssl.PEM_cert_to_DER_cert(found.certificate.read_text("ascii"))
@@ -77,9 +83,8 @@ def _serves(kept: Own, names: tuple[str, ...]) -> bool:
 def _make(into: Own, names: tuple[str, ...]) -> None:
     x509 = _x509()
     from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = _key(into.key)
     now = datetime.now(timezone.utc)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0][:64])])
     made = (
@@ -95,20 +100,38 @@ def _make(into: Own, names: tuple[str, ...]) -> None:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
         .sign(key, hashes.SHA256())
     )
-    with atomic.private(into.key) as stream:
-        stream.write(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
     atomic.write_bytes(into.certificate, made.public_bytes(serialization.Encoding.PEM))
+
+
+def _key(path: Path) -> EllipticCurvePrivateKey:
+    """The device's; made if there is none."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    if path.exists():
+        try:
+            found = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:
+            raise InputError(f"{path} is no key of the kit: {error}") from error
+        if not isinstance(found, ec.EllipticCurvePrivateKey):
+            raise InputError(f"{path} is no key of the kit: it is of another kind")
+        return found
+    made = ec.generate_private_key(ec.SECP256R1())
+    pem = made.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    with atomic.private(path) as stream:
+        stream.write(pem)
+    return made
 
 
 def _names() -> tuple[str, ...]:
     name = socket.gethostname()
-    return name, f"{name}.local", "localhost", "127.0.0.1"
+    here = (name, f"{name}.local", "localhost", "127.0.0.1", "::1")
+    return *here, *addresses.reachable()
 
 
 def _without_port(name: str) -> str:

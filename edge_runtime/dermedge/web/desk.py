@@ -24,9 +24,14 @@ _NAME = Path("upload")  # stands for the file in the answer: the sender's own na
 class Desk(Closing):
     """One thread with a lower priority than the camera loop's, and a short queue before it."""
 
-    def __init__(self, appoint: Callable[[], Diagnostician]) -> None:
-        """`appoint` builds who judges, at the first upload: an interpreter serves one thread."""
-        self._appoint = appoint
+    def __init__(self, appoint: Callable[[], Diagnostician], most: int) -> None:
+        """Open it.
+
+        Args:
+            appoint: Builds who judges, at the first upload: an interpreter serves one thread.
+            most: Pixels that a photograph may have.
+        """
+        self._appoint, self._most = appoint, most
         self._judge: Diagnostician | None = None
         self._taken = 0
         self._thread = ThreadPoolExecutor(1, "dermedge-desk", initializer=_give_way)
@@ -50,7 +55,7 @@ class Desk(Closing):
             The line of `kit diagnose --json`.
 
         Raises:
-            ImageError: Not a photograph, cut off, or too many pixels.
+            ImageError: Not a JPEG, PNG or WebP, cut off, or too many pixels.
             KitError: The model can't be built.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._diagnose, data)
@@ -60,7 +65,7 @@ class Desk(Closing):
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _diagnose(self, data: bytes) -> str:
-        pixels = image.decode(data, str(_NAME))
+        pixels = image.decode(data, str(_NAME), self._most)
         judge = self._judge = self._judge or self._appoint()
         found = judge.diagnose(pixels)
         return answer.as_json(_NAME, found, judge.contract, judge.bundle.signature)

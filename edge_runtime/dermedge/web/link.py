@@ -9,11 +9,8 @@ import socket
 import segno
 
 from dermedge.loopback import is_loopback
+from dermedge.web.addresses import outward
 from dermedge.web.settings import Settings
-
-# Of the documentation's own network (RFC 5737): a datagram socket that points there sends nothing,
-# and tells through which of its addresses this machine would.
-_OUTSIDE = ("192.0.2.1", 9)
 
 
 def address(settings: Settings) -> str:
@@ -21,7 +18,7 @@ def address(settings: Settings) -> str:
     host = settings.host
     try:
         found = ipaddress.ip_address(host)
-        host = _own() if found.is_unspecified else host
+        host = (outward() or socket.gethostname()) if found.is_unspecified else host
         host = f"[{host}]" if ":" in host else host
     except ValueError:
         pass
@@ -49,21 +46,11 @@ def greeting(settings: Settings, fingerprint: str = "", known: bool = False) -> 
         known: The user has the token already: it is left out.
     """
     shown = address(settings) if known else link(settings)
-    if is_loopback(settings.host):
-        return f"preview: {shown}"
-    lines = [f"preview: {shown}", qr(shown).rstrip("\n")]
-    if settings.certificate is None:
-        lines.append("preview: NOT ENCRYPTED: whoever is on this network can see the pictures")
+    lines = [f"preview: {shown}"]
+    if not is_loopback(settings.host):
+        lines.append(qr(shown).rstrip("\n"))
+        if settings.certificate is None:
+            lines.append("preview: NOT ENCRYPTED: whoever is on this network can see the pictures")
     if fingerprint:
-        lines.append(f"preview: the browser will warn; the certificate is {fingerprint}")
+        lines.append(f"preview: the browser will warn; the certificate's SHA-256 is {fingerprint}")
     return "\n".join(lines)
-
-
-def _own() -> str:
-    """This machine's address in its network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outward:
-        try:
-            outward.connect(_OUTSIDE)
-            return outward.getsockname()[0]
-        except OSError:
-            return socket.gethostname()

@@ -30,6 +30,7 @@ _PROBLEMS = {
     429: "Too many requests.",
     503: "Not at this moment.",
 }
+_PHOTOGRAPHS = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
 _ALWAYS = (403, 421, 429)  # whatever is asked for
 
 
@@ -61,12 +62,9 @@ def _paths(settings: Settings) -> _Schema:
                 (400, 408, 413, 415, 422, 503),
                 body={
                     "required": True,
-                    "description": f"At most {settings.upload_bytes} bytes, "
-                    f"within {settings.upload_s:g} s.",
-                    "content": {
-                        kind: {"schema": {}}
-                        for kind in ("image/jpeg", "image/png", "application/octet-stream")
-                    },
+                    "description": f"At most {settings.upload_bytes} bytes and "
+                    f"{settings.upload_pixels} pixels, within {settings.upload_s:g} s.",
+                    "content": {kind: {"schema": {}} for kind in _PHOTOGRAPHS},
                 },
             )
         },

@@ -64,7 +64,8 @@ class Preview(Closing):
         listener = listen(settings)
         settings = dataclasses.replace(settings, port=listener.getsockname()[1])
         refused: Counter[str] = Counter()
-        self._newest, self._desk = Newest(settings.stale_s), Desk(appoint)
+        self._newest = Newest(settings.stale_s)
+        self._desk = Desk(appoint, settings.upload_pixels)
         parts = Parts(settings, self._newest, self._desk, terms, Vitals())
         self._server = Server(listener, application(parts, refused), tls, refused)
         self.settings = settings

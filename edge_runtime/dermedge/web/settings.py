@@ -31,6 +31,8 @@ class Settings:
         key: Its private key, PEM.
         requests_per_s: How many requests each client address may make in the long run.
         upload_bytes: Longest photograph that is accepted.
+        upload_pixels: Most pixels that it may have. The largest that telephones make as "50
+            megapixels" have 8192 x 6144; one is decoded at a time.
         upload_s: Longest time that its upload may take, seconds.
         streams: How many live pictures may run at once.
         stream_fps: Frames a second of each, at most.
@@ -46,6 +48,7 @@ class Settings:
     key: Path | None = None
     requests_per_s: float = 20.0
     upload_bytes: int = 16 * 1024 * 1024
+    upload_pixels: int = 51_000_000
     upload_s: float = 20.0
     streams: int = 4
     stream_fps: float = 10.0

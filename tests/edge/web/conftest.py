@@ -86,7 +86,8 @@ def site(bundle: Bundle) -> Iterator[Callable[..., Site]]:
     def make(**given) -> Site:
         settings = Settings(**{"port": PORT, "requests_per_s": 1e6, **given})
         refused: Counter[str] = Counter()
-        newest, desk = Newest(settings.stale_s), Desk(lambda: Diagnostician(bundle, threads=1))
+        newest = Newest(settings.stale_s)
+        desk = Desk(lambda: Diagnostician(bundle, threads=1), settings.upload_pixels)
         desks.append(desk)
         vitals = Vitals(lambda: VITAL)
         parts = Parts(settings, newest, desk, lambda: bundle.contract, vitals)

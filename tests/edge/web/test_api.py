@@ -121,6 +121,22 @@ def test_a_bomb_of_pixels_is_refused(site: Callable):
     assert "megapixels" in problem(found)
 
 
+def test_a_photograph_of_too_many_pixels_is_refused(site: Callable, photo: RGB, png: bytes):
+    pixels = photo.shape[0] * photo.shape[1]
+    found = site(upload_pixels=pixels - 1).client().post("/api/diagnose", content=png, headers=PNG)
+    assert found.status_code == 422
+    assert f"{photo.shape[1]} x {photo.shape[0]} is more than" in problem(found)
+    found = site(upload_pixels=pixels).client().post("/api/diagnose", content=png, headers=PNG)
+    assert found.status_code == 200
+
+
+def test_a_photograph_whose_size_no_header_tells_is_refused(site: Callable, photo: RGB):
+    tiff = cv2.imencode(".tif", photo)[1].tobytes()
+    found = site().client().post("/api/diagnose", content=tiff, headers={"Content-Type": "image/"})
+    assert found.status_code == 422
+    assert "(JPEG, PNG or WebP)" in problem(found)
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_a_body_that_a_foreign_form_could_send_is_refused(site: Callable, kind: str, png: bytes):
     found = site().client().post("/api/diagnose", content=png, headers={"Content-Type": kind})

@@ -1,13 +1,19 @@
 import hashlib
+import shutil
+import socket
 import ssl
 import stat
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from dermedge.errors import InputError
-from dermedge.web import certificate
+from dermedge.web import addresses, certificate
 from dermedge.web.certificate import own
 from dermedge.web.server import encrypted
 
@@ -19,6 +25,80 @@ def test_a_device_makes_its_certificate_once(tmp_path: Path):
     der = ssl.PEM_cert_to_DER_cert(made.certificate.read_text("ascii"))
     assert made.fingerprint.replace(":", "").lower() == hashlib.sha256(der).hexdigest()
     encrypted(made.certificate, made.key)
+
+
+def names_in(kept: certificate.Own) -> set[str]:
+    found = x509.load_pem_x509_certificate(kept.certificate.read_bytes())
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    texts = names.get_values_for_type(x509.DNSName)
+    return {*texts, *map(str, names.get_values_for_type(x509.IPAddress))}
+
+
+def test_it_names_the_host_this_machine_and_every_address_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(addresses, "reachable", lambda: ("10.0.0.7", "192.168.1.4", "fd00::7"))
+    name = socket.gethostname()
+    here = {name, f"{name}.local", "localhost", "127.0.0.1", "::1"}
+    kept = own(tmp_path, ("camera.example:9000",))
+    assert names_in(kept) == {*here, "10.0.0.7", "192.168.1.4", "fd00::7", "camera.example"}
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_openssl_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(addresses, "reachable", lambda: ("192.168.1.4",))
+    kept = own(tmp_path)
+    asked = ["openssl", "x509", "-in", kept.certificate, "-noout", "-fingerprint", "-sha256"]
+    said = subprocess.run(
+        [*asked, "-ext", "subjectAltName"], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"={kept.fingerprint}\n" in said
+    for name in (f"DNS:{socket.gethostname()}.local", "IP Address:192.168.1.4"):
+        assert name in said
+    for option, name in (("-verify_ip", "192.168.1.4"), ("-verify_hostname", "localhost")):
+        words = ["openssl", "verify", "-CAfile", kept.certificate, option, name, kept.certificate]
+        assert subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def test_a_device_that_moves_gets_a_new_certificate_for_its_old_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(addresses, "reachable", lambda: ("192.168.1.4",))
+    before, key = own(tmp_path), (tmp_path / certificate.KEY).read_bytes()
+    monkeypatch.setattr(addresses, "reachable", lambda: ("192.168.1.5",))
+    after = own(tmp_path)
+    assert after.fingerprint != before.fingerprint
+    assert "192.168.1.5" in names_in(after)
+    assert (tmp_path / certificate.KEY).read_bytes() == key
+    encrypted(after.certificate, after.key)
+
+
+def test_a_device_without_a_network_keeps_its_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(addresses, "reachable", lambda: ("192.168.1.4",))
+    before = own(tmp_path)
+    monkeypatch.setattr(addresses, "reachable", lambda: ())
+    assert own(tmp_path) == before
+
+
+def test_a_certificate_that_was_never_written_is_made_for_the_key_that_was(tmp_path: Path):
+    before = own(tmp_path)
+    before.certificate.unlink()
+    after = own(tmp_path)
+    assert after.fingerprint != before.fingerprint
+    encrypted(after.certificate, after.key)
+
+
+@pytest.mark.parametrize("kind", ["text", "Ed25519"])
+def test_a_key_of_somebody_else_is_not_overwritten(tmp_path: Path, kind: str):
+    secret = ed25519.Ed25519PrivateKey.generate()
+    other = secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    mine = b"mine" if kind == "text" else other
+    (tmp_path / certificate.KEY).write_bytes(mine)
+    with pytest.raises(InputError, match="no key of the kit"):
+        own(tmp_path)
+    assert (tmp_path / certificate.KEY).read_bytes() == mine
 
 
 def test_a_new_address_takes_a_new_certificate(tmp_path: Path):

@@ -192,7 +192,7 @@ def test_a_tricky_path_leads_nowhere(site: Callable, ask: Callable, path: str):
 
 
 @given(st.text(max_size=40))
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_path_but_the_public_ones_is_open(site: Callable, ask: Callable, text: str):
     assert ask(site(token=TOKEN).app, f"/x{text}")[0] == 401
 

@@ -53,6 +53,13 @@ def test_on_this_machine_one_line_is_said():
     assert link.greeting(Settings()) == "preview: http://127.0.0.1:8077/"
 
 
+def test_on_this_machine_too_the_certificate_is_told():
+    said = link.greeting(Settings(certificate=Path("c"), key=Path("k")), "AB:CD").splitlines()
+    assert said[0] == "preview: https://127.0.0.1:8077/"
+    assert "SHA-256 is AB:CD" in said[1]
+    assert len(said) == 2
+
+
 def test_in_the_network_it_is_said_who_can_see_the_pictures():
     open_air = Settings(host="192.168.1.4", token=TOKEN)
     assert "NOT ENCRYPTED" in link.greeting(open_air)

@@ -20,9 +20,7 @@ from dermedge.web.routes import FILES
 TOKEN = "a-token-of-the-tests-only"
 JSON = "/api/session"  # the only body that a schema says something of
 EVERY_CHECK: list[HealthCheck] = list(HealthCheck)  # type: ignore[arg-type]
-UNHURRIED = settings(
-    max_examples=25, deadline=None, suppress_health_check=EVERY_CHECK, database=None
-)
+UNHURRIED = settings(max_examples=25, suppress_health_check=EVERY_CHECK, database=None)
 
 
 @pytest.fixture

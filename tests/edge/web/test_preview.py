@@ -8,6 +8,8 @@ import socket
 import ssl
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from importlib import util
 from pathlib import Path
@@ -18,7 +20,7 @@ from dermedge.bundle import Bundle
 from dermedge.diagnose import Diagnostician
 from dermedge.errors import InputError, MissingError
 from dermedge.live import Sighting
-from dermedge.web import door, preview
+from dermedge.web import addresses, door, preview
 from dermedge.web.certificate import own
 from dermedge.web.preview import Preview
 from dermedge.web.settings import Settings
@@ -151,6 +153,26 @@ def test_over_tls_nothing_else_is_answered(opened: Callable, tmp_path: Path):
     client.close()
     plain = raw(shown, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert ended(plain)
+
+
+def test_the_device_s_own_certificate_holds_for_each_address_of_it(
+    opened: Callable, tmp_path: Path
+):
+    here = addresses.reachable()
+    if not any("." in each for each in here):
+        pytest.skip("this machine has no network")
+    kept = own(tmp_path)
+    shown = opened(host="0.0.0.0", token=TOKEN, certificate=kept.certificate, key=kept.key)
+    context = ssl.create_default_context(cafile=str(kept.certificate))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    for address in ("localhost", *(each for each in here if "." in each)):
+        url = f"https://{address}:{shown.settings.port}/"
+        with urllib.request.urlopen(url, context=context, timeout=60) as answer:
+            assert answer.status == 200
+    other = own(tmp_path / "other")
+    strange = ssl.create_default_context(cafile=str(other.certificate))
+    with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        urllib.request.urlopen(f"https://{here[0]}:{shown.settings.port}/", context=strange)
 
 
 def test_from_the_network_the_token_is_asked_for(opened: Callable):
