@@ -37,20 +37,21 @@ def pack(path: Path, rung: Rung, built: Built, workshop: Workshop) -> Contract:
     Raises:
         BundleError: A runtime can't run it.
     """
-    pixels = workshop.at(built.side)
+    photographs = workshop.photographs
+    pixels = photographs.at(built.side)
     terms = dataclasses.replace(
         workshop.source.contract,
-        input=workshop.input(built.side),
+        input=photographs.input(built.side),
         outputs=convert.outputs(workshop.whole),
-        quality=limits_from([pixels.figures[row] for row in workshop.train]),
+        quality=limits_from([pixels.figures[row] for row in photographs.train]),
     )
     for runtime in runtimes():
         Classifier(built.model, terms, runtime=runtime).scores(pixels.values[:1])
     classifier = Classifier(built.model, terms)
-    seen = _run(classifier, pixels, pixels.rows("val"), workshop)
+    seen = _run(classifier, pixels, photographs.rows("val"), workshop)
     # The full model's were frozen when it was trained; they stand in its own contract.
     if (rung.net, rung.export, rung.distil, rung.sparsity) != (FULL, FLOAT, 0, 0.0):
-        tested = _run(classifier, pixels, pixels.rows("test"), workshop)
+        tested = _run(classifier, pixels, photographs.rows("test"), workshop)
         scores = {"val": _scores(seen), "test": _scores(tested)}
         terms = _calibrated(terms, rung, built, workshop, scores)
     watch = _watch(classifier, seen, workshop, pixels)
@@ -78,7 +79,9 @@ def _calibrated(
     workshop: Workshop,
     logits: Mapping[str, npt.NDArray[np.float32]],
 ) -> Contract:
-    truth = {name: workshop.truth.of(workshop.pixels.rows(name)) for name in logits}
+    truth = {
+        name: workshop.photographs.truth.of(workshop.photographs.rows(name)) for name in logits
+    }
     frozen = freeze(logits, truth, workshop.seed)
     origin = terms.provenance
     return dataclasses.replace(
@@ -97,11 +100,11 @@ def _watch(
     classifier: Classifier, seen: Sequence[Outputs], workshop: Workshop, pixels: Pixels
 ) -> Watch | None:
     """What tells the unlike, fitted on training; `seen` is what the model gave on validation."""
-    validation = _embeddings(seen)
-    if not len(validation) or len(workshop.train) < novelty.MIN_TRAINING:
+    validation, train = _embeddings(seen), workshop.photographs.train
+    if not len(validation) or len(train) < novelty.MIN_TRAINING:
         return None
-    step = -(-len(workshop.train) // _LEARNT_FROM)
-    learnt = _run(classifier, pixels, workshop.train[::step], workshop)
+    step = -(-len(train) // _LEARNT_FROM)
+    learnt = _run(classifier, pixels, train[::step], workshop)
     return novelty.fit(_embeddings(learnt), validation)
 
 

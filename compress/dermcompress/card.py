@@ -34,6 +34,7 @@ def write(terms: Contract, title: str) -> str:
         f"- {origin.data} (licence: {origin.licence}); recipe {origin.recipe}, seed {origin.seed}",
         f"- split: {origin.split}",
         f"- started from {origin.weights}",
+        *_unlabelled(origin.metrics),
         "- skin tone, age and sex: not evaluated",
         "",
         "## Decision",
@@ -46,6 +47,17 @@ def write(terms: Contract, title: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _unlabelled(metrics: Mapping[str, Any]) -> list[str]:
+    seen = metrics.get("made", {}).get("unlabelled")
+    if not seen:
+        return []
+    return [
+        f"- the full model taught it on {seen['count']} unlabelled photographs, too: "
+        f"{', '.join(seen['from'])} (licence: {seen['licence']}); none like those of validation or "
+        "test"
+    ]
 
 
 def _figures(measured: Mapping[str, Any]) -> list[str]:

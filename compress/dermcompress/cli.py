@@ -20,6 +20,13 @@ _Drop = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Bearable loss of AUC. [the recipe's gate]"),
 ]
+_Unlabelled = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A folder of photographs without labels, or a CSV file with a column `image`: the "
+        "full model teaches on them too. Give it again for more."
+    ),
+]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -46,6 +53,7 @@ def compress(
         Path | None, typer.Option(help="Other labelled photographs than the run's own.")
     ] = None,
     images: Images = None,
+    unlabelled: _Unlabelled = None,
     recipe: Annotated[str, typer.Option(help="A shipped recipe, or a .toml file.")] = "default",
     seed: Annotated[int, typer.Option(help="Of sampling and shuffling.")] = 0,
     cache: Cache = None,
@@ -92,6 +100,7 @@ def compress(
         seed=seed,
         data=data,
         images=images,
+        unlabelled=tuple(unlabelled or ()),
     )
     with progress.drawn() as draw, Store(*cache_folder(cache, cache_limit)) as store:
         result = line.compress(job, store, _say, draw)

@@ -7,10 +7,12 @@ features that the head reads. What is converted has the outputs of `student.Stud
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import tensorflow as tf
 import tf_keras as keras
 
-from dermcompress import flatbuffer
+from dermcompress import flatbuffer, float_layers
 from dermedge.contract import Output
 from dermedge.quiet import quiet
 from dermtrain import backbone
@@ -38,15 +40,17 @@ def to_dynamic(net: keras.Model, whole: bool = True) -> bytes:
     return _convert(converter, whole)
 
 
-def to_int8(aware: keras.Model, whole: bool = True) -> bytes:
+def to_int8(aware: keras.Model, whole: bool = True, kept: Collection[str] = ()) -> bytes:
     """An int8 .tflite of a quantization-aware net: uint8 pixels in, float32 out.
 
-    The ranges are those that the net holds; only the averages stay in float.
+    The ranges are those that the net holds; only the averages stay in float, and the layers that
+    are `kept`, see `float_layers.resolve`.
     """
     converter = _converter(aware, whole)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.uint8
-    return _convert(converter, whole)
+    found = _convert(converter, whole)
+    return float_layers.restore(found, aware, kept) if kept else found
 
 
 def outputs(whole: bool) -> tuple[Output, ...]:

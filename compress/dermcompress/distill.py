@@ -29,22 +29,32 @@ class Lesson:
         source: Pixels of the photographs, uint8, as the student sees them.
         rows: Their numbers.
         answers: Of these rows, in their order.
+        more: Further photographs, numbered behind these; the same views of them.
     """
 
     source: Source
     rows: npt.NDArray[np.int64]
     answers: Answers
+    more: Lesson | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows) + (0 if self.more is None else len(self.more))
 
     def take(
         self, view: int, some: npt.NDArray[np.int64], kept: Mapping[str, Ids]
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """One view of some photographs: pixels (float32), the teacher's logits, its maps."""
-        pixels = mirror(self.source[self.rows[some]], view).astype(np.float32)
+        """One view of some photographs, rising: float32 pixels, the teacher's logits, its maps."""
+        own = some[some < len(self.rows)]
+        pixels = mirror(self.source[self.rows[own]], view).astype(np.float32)
         maps = [
-            tf.constant(self.answers.maps[name][view, some][..., ids].astype(np.float32))
+            tf.constant(self.answers.maps[name][view, own][..., ids].astype(np.float32))
             for name, ids in kept.items()
         ]
-        return tf.constant(pixels), tf.constant(self.answers.logits[view, some]), maps
+        taken = tf.constant(pixels), tf.constant(self.answers.logits[view, own]), maps
+        if self.more is None:
+            return taken
+        rest = self.more.take(view, some[len(own) :] - len(self.rows), kept)
+        return tf.nest.map_structure(lambda *both: tf.concat(both, 0), taken, rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +97,14 @@ def mimic(
         net: What learns, if it is not the student's own net: that net wrapped by TFMOT, with the
             outputs of `Student.watched`.
     """
-    steps = max(1, len(lesson.rows) // course.batch)
+    steps = max(1, len(lesson) // course.batch)
     total = course.epochs * steps
     optimizer = keras.optimizers.Adam(_gentle(course.learning_rate, total))
     variances = [_variance(lesson.answers.maps[name]) for name in student.kept]
     step = _step(net or student.watched(), optimizer, variances)
     random = np.random.default_rng(course.seed)
     for epoch in range(course.epochs):
-        order = random.permutation(len(lesson.rows))
+        order = random.permutation(len(lesson))
         for number in range(steps):
             some = np.sort(order[number * course.batch : (number + 1) * course.batch])
             step(*lesson.take(int(random.integers(len(lesson.answers.logits))), some, student.kept))

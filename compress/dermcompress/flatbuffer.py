@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from dermedge.errors import InputError
 
 IDENTIFIER = b"TFL3"
 NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()}
+KERNEL = 1  # the input of a layer's operator that holds its weights
+_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_WRAPPERS = ("quant_", "prune_low_magnitude_")  # what TFMOT puts before a layer's name
 _CUSTOM = schema.BuiltinOperator.CUSTOM
 _ALIGNMENT = 16  # of a buffer's bytes: `force_align` in the published schema
 # What the generated classes are known to raise on altered bytes.
@@ -97,6 +101,32 @@ def operation_name(code: Any) -> str:
     if number == _CUSTOM and code.customCode:
         return code.customCode.decode()
     return NAMES.get(number, f"BUILTIN_{number}")
+
+
+def layers(model: Any) -> dict[str, Any]:
+    """The operator of each convolution or dense layer, by its Keras name, in their order."""
+    graph, seen, found = model.subgraphs[0], Counter[str](), {}
+    for operator in graph.operators:
+        if operation_name(model.operatorCodes[operator.opcodeIndex]) in _LAYERS:
+            name = _keras_name(graph.tensors[operator.inputs[KERNEL]].name.decode())
+            seen[name] += 1
+            # A layer that the net uses twice has one kernel and two outputs.
+            found[name if seen[name] == 1 else f"{name} ({seen[name]})"] = operator
+    return found
+
+
+def _keras_name(weights: str) -> str:
+    """The layer that a kernel belongs to, by its tensor's name.
+
+    The converter of TensorFlow 2.21 names a kernel "net/layer/Conv2D" in float and after
+    calibration, "net/quant_layer/Conv2D;net/quant_layer/LastValueQuant/..." after training with
+    TFMOT. An operator's output bears the layer's name too, but not where the file ends.
+    """
+    parts = weights.split(";")[0].split("/")
+    name = parts[-2] if len(parts) > 1 else weights
+    for wrapper in _WRAPPERS:
+        name = name.removeprefix(wrapper)
+    return name
 
 
 def outputs(model: Any) -> tuple[Tensor, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,6 @@ import numpy.typing as npt
 from dermcompress import flatbuffer
 from dermedge.errors import InputError
 from dermedge.model import cores
-
-_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-_WEIGHTS = 1  # the input of such an operator that holds its kernel
-_WRAPPERS = ("quant_", "prune_low_magnitude_")  # what TFMOT puts before a layer's name
 
 _Array = npt.NDArray[np.float64]
 
@@ -29,12 +25,15 @@ class LayerError:
 
     With x the float output and y the int8 one, over all values of all photographs:
     snr_db = 10 log10(sum x^2 / sum (x - y)^2), infinite where they are equal;
-    cosine = sum xy / sqrt(sum x^2 sum y^2), 0 where only one of them is 0 throughout.
+    cosine = sum xy / sqrt(sum x^2 sum y^2), 0 where only one of them is 0 throughout;
+    added = sum (z - y)^2 / sum x^2, z being what the float layer gives for the int8 file's input:
+    the noise that is the layer's own. Where it is largest, the layer is the one to keep in float.
     """
 
     layer: str
     snr_db: float
     cosine: float
+    added: float
 
 
 def layer_errors(
@@ -56,15 +55,18 @@ def layer_errors(
     Raises:
         InputError: No .tflite files, or not of the same net; no photographs, or of another size.
     """
-    exact, small = _Probe(float_model), _Probe(int8_model)
+    exact, small, alone = _Probe(float_model), _Probe(int8_model), _Alone(float_model)
     shared = [layer for layer in exact.layers if layer in small.layers]
     _expect_comparable(exact, small, shared, pixels)
-    sums = {layer: np.zeros(4) for layer in shared}
+    sums, own = {layer: np.zeros(4) for layer in shared}, dict.fromkeys(shared, 0.0)
     for photograph in pixels:
         found, other = exact.run(photograph), small.run(photograph)
+        undisturbed = alone.run({layer: other[layer][0] for layer in shared})
         for layer in shared:
-            sums[layer] += _sums(found[layer], other[layer])
-    errors = (_error(layer, *total) for layer, total in sums.items())
+            given = other[layer][1]
+            sums[layer] += _sums(found[layer][1], given)
+            own[layer] += float(((undisturbed[layer] - given) ** 2).sum())
+    errors = (_error(layer, own[layer], *total) for layer, total in sums.items())
     return tuple(sorted(errors, key=lambda error: error.snr_db))
 
 
@@ -72,7 +74,7 @@ class _Probe:
     """One file in an interpreter that keeps the output of every layer.
 
     Attributes:
-        layers: Index of each layer's output tensor, by the layer's name.
+        layers: Indices of the tensors that each layer takes and gives, by the layer's name.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -90,7 +92,10 @@ class _Probe:
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise InputError(f"a .tflite file to compare can't run: {error}") from error
-        self.layers = _layers(model)
+        self.layers = {
+            layer: (int(operator.inputs[0]), int(operator.outputs[0]))
+            for layer, operator in flatbuffer.layers(model).items()
+        }
         self._input = self._interpreter.get_input_details()[0]
         self._tensors = {d["index"]: d for d in self._interpreter.get_tensor_details()}
 
@@ -99,45 +104,48 @@ class _Probe:
         """Shape of the photograph that the file takes."""
         return tuple(int(n) for n in self._input["shape"][1:])
 
-    def shape(self, layer: str) -> tuple[int, ...]:
-        """Shape of a layer's output."""
-        return tuple(int(n) for n in self._tensors[self.layers[layer]]["shape"])
+    def shapes(self, layer: str) -> list[tuple[int, ...]]:
+        """Shapes of what a layer takes and gives."""
+        return [tuple(int(n) for n in self._tensors[i]["shape"]) for i in self.layers[layer]]
 
-    def run(self, photograph: npt.NDArray[np.uint8]) -> Mapping[str, _Array]:
-        """Outputs of all layers for one photograph, in real numbers."""
+    def run(self, photograph: npt.NDArray[np.uint8]) -> Mapping[str, list[_Array]]:
+        """What all layers take and give for one photograph, in real numbers."""
         self._interpreter.set_tensor(self._input["index"], _quantize(photograph, self._input))
         self._interpreter.invoke()
-        return {layer: self._output(index) for layer, index in self.layers.items()}
+        return {layer: [self._values(i) for i in pair] for layer, pair in self.layers.items()}
 
-    def _output(self, index: int) -> _Array:
+    def _values(self, index: int) -> _Array:
         values = self._interpreter.get_tensor(index).astype(np.float64)
         scale, zero_point = self._tensors[index]["quantization"]
         return (values - zero_point) * scale if scale else values
 
 
-def _layers(model: Any) -> dict[str, int]:
-    graph, seen, found = model.subgraphs[0], Counter[str](), {}
-    for operator in graph.operators:
-        if flatbuffer.operation_name(model.operatorCodes[operator.opcodeIndex]) in _LAYERS:
-            name = _keras_name(graph.tensors[operator.inputs[_WEIGHTS]].name.decode())
-            seen[name] += 1
-            # A layer that the net uses twice has one kernel and two outputs.
-            found[name if seen[name] == 1 else f"{name} ({seen[name]})"] = int(operator.outputs[0])
-    return found
+class _Alone:
+    """The layers of a float file, each by itself, on any input."""
 
+    def __init__(self, data: bytes) -> None:
+        from ai_edge_litert.interpreter import Interpreter
 
-def _keras_name(weights: str) -> str:
-    """The layer that a kernel belongs to, by its tensor's name.
+        model = flatbuffer.read(data)
+        graph = model.subgraphs[0]
+        known, graph.inputs, graph.outputs = flatbuffer.layers(model), [], []
+        for operator in known.values():
+            # One layer's output may be the next one's input: each gets an input of its own.
+            graph.tensors.append(copy(graph.tensors[operator.inputs[0]]))
+            operator.inputs = [len(graph.tensors) - 1, *operator.inputs[1:]]
+            graph.inputs.append(operator.inputs[0])
+            graph.outputs.append(operator.outputs[0])
+        graph.operators, model.signatureDefs = list(known.values()), None
+        self._interpreter = Interpreter(model_content=flatbuffer.write(model), num_threads=cores())
+        self._interpreter.allocate_tensors()
+        self._pairs = {layer: (one.inputs[0], one.outputs[0]) for layer, one in known.items()}
 
-    The converter of TensorFlow 2.21 names a kernel "net/layer/Conv2D" in float and after
-    calibration, "net/quant_layer/Conv2D;net/quant_layer/LastValueQuant/..." after training with
-    TFMOT. An operator's output bears the layer's name too, but not where the file ends.
-    """
-    parts = weights.split(";")[0].split("/")
-    name = parts[-2] if len(parts) > 1 else weights
-    for wrapper in _WRAPPERS:
-        name = name.removeprefix(wrapper)
-    return name
+    def run(self, taken: Mapping[str, _Array]) -> dict[str, _Array]:
+        """What each layer gives for an input of its own."""
+        for layer, values in taken.items():
+            self._interpreter.set_tensor(self._pairs[layer][0], values.astype(np.float32))
+        self._interpreter.invoke()
+        return {layer: self._interpreter.get_tensor(self._pairs[layer][1]) for layer in taken}
 
 
 def _expect_comparable(
@@ -148,10 +156,10 @@ def _expect_comparable(
             "the float and the int8 file have no layer of the same name; compare files of one net"
         )
     for layer in shared:
-        if exact.shape(layer) != small.shape(layer):
+        if exact.shapes(layer) != small.shapes(layer):
             raise InputError(
-                f"the layer {layer} gives {exact.shape(layer)} in the float file and "
-                f"{small.shape(layer)} in the int8 file; compare files of one net"
+                f"the layer {layer} takes and gives {exact.shapes(layer)} in the float file and "
+                f"{small.shapes(layer)} in the int8 file; compare files of one net"
             )
     if not len(pixels) or pixels.shape[1:] != exact.takes or exact.takes != small.takes:
         raise InputError(
@@ -175,9 +183,10 @@ def _sums(x: _Array, y: _Array) -> _Array:
     return np.array([(x * x).sum(), (y * y).sum(), (x * y).sum(), ((x - y) ** 2).sum()])
 
 
-def _error(layer: str, xx: float, yy: float, xy: float, noise: float) -> LayerError:
+def _error(layer: str, own: float, xx: float, yy: float, xy: float, noise: float) -> LayerError:
+    added = float(own / xx) if xx else 0.0
     if noise == 0:
-        return LayerError(layer, float("inf"), 1.0)
+        return LayerError(layer, float("inf"), 1.0, added)
     snr_db = 10 * np.log10(xx / noise) if xx else -np.inf
     cosine = xy / np.sqrt(xx * yy) if xx and yy else 0.0
-    return LayerError(layer, float(snr_db), float(cosine))
+    return LayerError(layer, float(snr_db), float(cosine), added)

@@ -7,19 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dermcompress import candidate, ladder_page, opset
+from dermcompress import candidate, edge_quantizer, ladder_page, opset, speeds, unlabelled
 from dermcompress.audit import audit
 from dermcompress.ladder import Climbed, Ladder, Limits
-from dermcompress.recipe import CompressRecipe, Rung
-from dermcompress.workshop import Built, Source, Workshop
+from dermcompress.photographs import Source
+from dermcompress.recipe import ALL, EDGE, QAT, CompressRecipe, Rung
+from dermcompress.workshop import Built, Workshop
 from dermedge import atomic, bundle, compare, gate
 from dermedge.bundle import Bundle
 from dermedge.compare import Measured, Plan
 from dermedge.diagnose import Diagnostician
-from dermedge.errors import GateError
+from dermedge.errors import GateError, InputError, MissingError
 from dermedge.predictions import Predictions, predict_together
 from dermedge.progress import Progress, silent
-from dermedge.table import Table
+from dermedge.table import Table, read_unlabelled
 from dermtrain import run as runs
 from dermtrain.store import Store
 
@@ -44,6 +45,7 @@ class Job:
         seed: Of everything that is drawn.
         data: Other photographs than the run's own, see `Run.table`.
         images: Folder of the photographs, if they have moved.
+        unlabelled: Further photographs to learn from, see `dermedge.table.read_unlabelled`.
     """
 
     run: Path
@@ -56,6 +58,7 @@ class Job:
     seed: int = 0
     data: Path | None = None
     images: Path | None = None
+    unlabelled: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +76,32 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
     Every step is kept in the store: an interrupted run loses the step at work, no more.
 
     Raises:
-        KitError: No finished run, photographs that are not there or unreadable, a full disk.
+        KitError: No finished run, photographs that are not there or unreadable, unlabelled ones for
+            rungs that learn nothing, a layer to keep in float or a package that is not there, a
+            full disk.
         GateError: No rung passes; the page and the figures are written all the same.
     """
-    asked = job.recipe.asked(job.rungs)
+    asked = _possible(job, note)
+    if job.unlabelled and not any(map(job.recipe.learns, asked)):
+        raise InputError(
+            "unlabelled photographs would do nothing: none of the rungs asked for learns from the "
+            f"full model (distil, sparsity, or export {QAT})"
+        )
+    given = [read_unlabelled(path) for path in job.unlabelled]
     opened = runs.open_run(job.run)
     table = opened.table(job.data, job.images)
-    source = Source(opened.model(), opened.contract, table)
+    further = unlabelled.choose(given, table, progress)
+    if further.tables:
+        note(str(further))
+    source = Source(opened.model(), opened.contract, table, further)
     workshop = Workshop(source, job.recipe, job.seed, store, job.whole, progress)
+    for rung in asked:
+        workshop.in_float(rung)  # a wrong name is told now, not after hours
     built = {}
     for rung in asked:
         built[rung] = workshop.build(rung)
         candidate.pack(_path(job, rung), rung, built[rung], workshop)
-        note(f"{rung.name}: {rung}")
+        note(f"{rung.name}: {rung}{_noise(built[rung])}")
     ladder = _measured(job, built, table, progress)
     shipped = ladder.best()
     judged = shipped or ladder.nearest() or _least_bad(ladder)
@@ -112,14 +128,34 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
     return Result(ladder, judged, page)
 
 
+def _possible(job: Job, note: Note) -> tuple[Rung, ...]:
+    """The rungs that are asked for; of all, those that what is installed can build."""
+    asked = job.recipe.asked(job.rungs)
+    if edge_quantizer.installed() or all(rung.export != EDGE for rung in asked):
+        return asked
+    lacking = ", ".join(rung.name for rung in asked if rung.export == EDGE)
+    left = tuple(rung for rung in asked if rung.export != EDGE)
+    why = f"{lacking}: {edge_quantizer.LACKING}"
+    if job.rungs.strip() != ALL or len(left) == 1:
+        raise MissingError(why)
+    note(f"left out: {why}")
+    return left
+
+
+def _noise(built: Built) -> str:
+    layer = built.made["noisiest_layer"]
+    return f"; most of the noise of int8 comes from {layer}" if layer else ""
+
+
 def _measured(job: Job, built: Mapping[Rung, Built], table: Table, progress: Progress) -> Ladder:
     """All rungs on the run's test photographs, in one go, their timed runs taking turns."""
     bundles = [bundle.open_bundle(_path(job, rung)) for rung in built]
     plan = Plan()
     measured = compare.measure(bundles, table, plan, progress)
     ranked = _ranked(bundles, measured, table, progress)
+    others = speeds.elsewhere(bundles, plan.threads, progress)
     rungs = []
-    for (rung, model), seen, own in zip(built.items(), measured, ranked, strict=True):
+    for (rung, model), seen, own, more in zip(built.items(), measured, ranked, others, strict=True):
         beside = compare.pair(measured[0], seen, plan) if rungs else None
         ranking = compare.auc_difference(ranked[0], own) if rungs else None
         rungs.append(
@@ -135,7 +171,7 @@ def _measured(job: Job, built: Mapping[Rung, Built], table: Table, progress: Pro
                 ranking=ranking,
                 failures=gate.judge(beside, job.recipe.gate, ranking) if beside else (),
                 opset=opset.missing(model.model),
-                speeds={seen.latency.runtime: seen.latency.median_ms},
+                speeds={seen.latency.runtime: seen.latency.median_ms, **more},
             )
         )
     return Ladder(tuple(rungs), job.recipe.gate, job.limits)

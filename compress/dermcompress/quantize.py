@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,13 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+    default_8bit_quantize_configs as configs,
+)
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
     default_8bit_quantize_registry as registry,
 )
 
+from dermcompress import float_layers
 from dermcompress.student import Student
 from dermtrain import backbone, weights
 
@@ -21,9 +26,14 @@ from dermtrain import backbone, weights
 _FLOAT = (keras.layers.InputLayer, keras.layers.GlobalAveragePooling2D)
 _BATCH = 16
 _Conv = registry.Default8BitConvQuantizeConfig
+_Float = configs.NoOpQuantizeConfig
+_FloatToInt8 = configs.Default8BitOutputQuantizeConfig
+_CONFIGS = (_Conv, _Float, _FloatToInt8)
 
 
-def quantize_aware(student: Student, pixels: npt.NDArray[np.uint8]) -> keras.Model:
+def quantize_aware(
+    student: Student, pixels: npt.NDArray[np.uint8], keep: Collection[str] = ()
+) -> keras.Model:
     """A copy of a student that computes as int8 arithmetic would, and can learn to.
 
     TFMOT's moving averages start at -6 to 6 and move by a thousandth a step, far too slow for a
@@ -33,17 +43,29 @@ def quantize_aware(student: Student, pixels: npt.NDArray[np.uint8]) -> keras.Mod
     Args:
         student: A folded net; its zeros stay zeros (prune-preserving scheme).
         pixels: uint8 (photographs, side, side, 3) to take the ranges from.
+        keep: Layers that stay float, see `float_layers.resolve`; what int8 layers read of them
+            comes in int8 steps all the same.
 
     Returns:
         The outputs of `Student.watched`.
+
+    Raises:
+        InputError: A layer to keep that is not there.
     """
     net = student.watched()
+    in_float = float_layers.resolve(student.net, keep)
+    bare = float_layers.read_as_float(net, in_float, _FLOAT)
     ranges = _ranges(net, pixels)
 
     def annotate(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, _FLOAT):
             return layer
-        return tfmot.quantization.keras.quantize_annotate_layer(layer, _config(layer))
+        config = _config(layer)
+        if layer.name in in_float:
+            config = _Float() if layer.name in bare else _FloatToInt8()
+        # What is kept is annotated too: TFMOT would put a quantizer of its own after a layer that
+        # is not, or none before an add that reads it.
+        return tfmot.quantization.keras.quantize_annotate_layer(layer, config)
 
     annotated = keras.models.clone_model(net, clone_function=annotate)
     annotated.set_weights(net.get_weights())
@@ -51,7 +73,7 @@ def quantize_aware(student: Student, pixels: npt.NDArray[np.uint8]) -> keras.Mod
     # TFMOT's own layer for the pixels would be called by how many there were before, also in its
     # .tflite file: the same net has to give the same bytes.
     keras.backend.reset_uids()
-    with tfmot.quantization.keras.quantize_scope({_Conv.__name__: _Conv}):
+    with tfmot.quantization.keras.quantize_scope({kind.__name__: kind for kind in _CONFIGS}):
         model = tfmot.quantization.keras.quantize_apply(annotated, scheme)
     for layer in model.layers:
         _set_range(layer, ranges)

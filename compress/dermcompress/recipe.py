@@ -11,8 +11,9 @@ from dermtrain import recipe
 
 FULL, SLIM, RANDOM, PEER = "full", "slim", "random", "peer"
 NETS = (FULL, SLIM, RANDOM, PEER)
-FLOAT, QAT = "float32", "qat"
-EXPORTS = (FLOAT, "float16", "dynamic", "ptq", QAT)
+FLOAT, PTQ, EDGE, QAT = "float32", "ptq", "ptq-edge", "qat"
+EXPORTS = (FLOAT, "float16", "dynamic", PTQ, EDGE, QAT)
+FIRST, LAST = "first", "last"
 ALL = "all"
 CRITERIA = ("taylor", "l1", "bn", RANDOM)  # see `importance`
 
@@ -27,7 +28,10 @@ class Rung:
             leaves everywhere, by chance; `peer`: a MobileNetV2 that learns from the full model.
         distil: Epochs in which the full model teaches it.
         sparsity: Share of the weights that become 0.
-        export: `float32`, `float16`, `dynamic`, `ptq` (int8 without training), `qat` (int8 with).
+        export: `float32`, `float16`, `dynamic`, `ptq` (int8 without training), `ptq-edge` (the same
+            by ai-edge-quantizer, as a second opinion), `qat` (int8 with training).
+        keep: Layers that stay float in an int8 file: `first`, `last`, or names of convolutions, see
+            `float_layers`.
     """
 
     name: str = ""
@@ -35,6 +39,7 @@ class Rung:
     distil: int = 0
     sparsity: float = 0.0
     export: str = QAT
+    keep: tuple[str, ...] = ()
 
     def rules(self) -> dict[str, bool]:
         """What must hold, in words, and whether it does."""
@@ -45,6 +50,7 @@ class Rung:
             "distil is at least 0": self.distil >= 0,
             "sparsity lies in 0 to 0.95": 0 <= self.sparsity <= 0.95,
             "a peer learns: distil is at least 1": self.net != PEER or self.distil >= 1,
+            f"keep goes with export {PTQ} or {QAT}": not self.keep or self.export in (PTQ, QAT),
         }
 
     def __str__(self) -> str:
@@ -55,12 +61,18 @@ class Rung:
             RANDOM: "channels leave by chance, the rest reconstructed",
             PEER: "MobileNetV2, from random weights",
         }
-        kinds = {FLOAT: "", "ptq": "int8 after training", QAT: "int8 learnt (QAT)"}
+        kinds = {
+            FLOAT: "",
+            PTQ: "int8 after training",
+            EDGE: "int8 after training by ai-edge-quantizer",
+            QAT: "int8 learnt (QAT)",
+        }
         steps = (
             start[self.net],
             f"taught for {self.distil} epochs" if self.distil else "",
             f"{self.sparsity:.0%} of the weights 0" if self.sparsity else "",
             kinds.get(self.export, self.export),
+            f"in float: {', '.join(self.keep)}" if self.keep else "",
         )
         return "; ".join(step for step in steps if step)
 
@@ -127,6 +139,10 @@ class CompressRecipe:
             == len(names) + 2,
             "ship is one of the rungs": self.ship in names,
         }
+
+    def learns(self, rung: Rung) -> bool:
+        """Whether the full model teaches anything on the way to a rung."""
+        return bool(rung.distil or rung.sparsity or (rung.export == QAT and self.quantize))
 
     def asked(self, names: str) -> tuple[Rung, ...]:
         """The rungs to build, the full float model first.

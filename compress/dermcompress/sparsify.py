@@ -26,7 +26,7 @@ def sparsify(
     Returns:
         A plain net again, its kernels sparse; the one given stays as it is.
     """
-    steps = course.epochs * max(1, len(lesson.rows) // course.batch)
+    steps = course.epochs * max(1, len(lesson) // course.batch)
     end = max(1, steps * 3 // 4)
     schedule = tfmot.sparsity.keras.PolynomialDecay(
         0.0, sparsity, begin_step=0, end_step=end, frequency=min(_EVERY, end)

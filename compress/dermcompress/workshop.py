@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import tf_keras as keras
 
-from dermcompress import answers, convert, importance, peer, rebuild, representative, student
-from dermcompress.answers import Answers
+from dermcompress import (
+    convert,
+    edge_quantizer,
+    float_layers,
+    importance,
+    peer,
+    rebuild,
+    student,
+)
 from dermcompress.distill import Course, Lesson, mimic
 from dermcompress.fold import fold
 from dermcompress.layer_errors import LayerError, layer_errors
+from dermcompress.photographs import Photographs, Source
 from dermcompress.quantize import quantize_aware
-from dermcompress.recipe import FLOAT, FULL, PEER, QAT, RANDOM, SLIM, CompressRecipe, Rung
+from dermcompress.recipe import EDGE, FLOAT, FULL, PEER, QAT, RANDOM, SLIM, CompressRecipe, Rung
 from dermcompress.slim import Aim, Seen, slim
 from dermcompress.sparsify import sparsify
 from dermcompress.student import Student
 from dermedge import __version__, atomic
-from dermedge.contract import Contract, Input
 from dermedge.errors import InputError
 from dermedge.progress import Progress, silent
-from dermedge.table import Table
-from dermtrain.dataset import Pixels, prepared, targets
-from dermtrain.store import Store
-from dermtrain.truth import Truth
+from dermtrain.store import Store, digest
 
 _PLAIN: Mapping[str, Callable[[keras.Model, bool], bytes]] = {
     FLOAT: convert.to_float,
@@ -39,15 +41,6 @@ _PLAIN: Mapping[str, Callable[[keras.Model, bool], bytes]] = {
 }
 _ROOM = 10**9  # bytes that the kept steps may need
 _COMPARED, _WORST = 8, 5  # photographs on which int8 is compared layer by layer; layers named
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The full model, its contract, and the photographs that it was trained on."""
-
-    model: keras.Model
-    contract: Contract
-    table: Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,48 +87,39 @@ class Workshop:
             progress: Told of all stages.
 
         Raises:
-            InputError: Too few training photographs.
+            InputError: Too few training photographs, or unreadable ones.
         """
         self.source, self.recipe, self.seed = source, recipe, seed
         self.store, self.whole, self.progress = store, whole, progress
-        self._pixels: dict[int, Pixels] = {}
-        self._chosen: dict[int, representative.Representative] = {}
         self.full = student.of(fold(source.model))
         self.side = recipe.size or self.full.side
-        self.pixels = self.at(self.full.side)
-        names = tuple(label.name for label in source.contract.labels)
-        self.truth = Truth(targets(source.table, names), source.contract.positive)
-        self.train = self.pixels.rows("train")
-        if len(self.train) < recipe.batch:
+        self.photographs = Photographs(source, recipe.photographs, store, progress)
+        if len(self.photographs.train) < recipe.batch:
             raise InputError(
-                f"{source.table.source}: {len(self.train)} training photographs, fewer than a "
-                f"batch of the recipe ({recipe.batch})"
+                f"{source.table.source}: {len(self.photographs.train)} training photographs, fewer "
+                f"than a batch of the recipe ({recipe.batch})"
             )
-
-    def at(self, side: int) -> Pixels:
-        """The photographs, prepared for this side of the input."""
-        if side not in self._pixels:
-            spec = self.input(side)
-            self._pixels[side] = prepared(self.source.table, spec, self.store, self.progress)
-        return self._pixels[side]
-
-    def input(self, side: int) -> Input:
-        """The contract's input for this side."""
-        return replace(self.source.contract.input, height=side, width=side)
 
     def build(self, rung: Rung) -> Built:
         """Build a rung, or find it."""
         pupil, how = self.student(rung), self.recipe
-        learnt = rung.export == QAT and (how.quantize, how.learning_rate, how.batch, how.views)
+        learnt = rung.export == QAT and (
+            *(how.quantize, how.learning_rate, how.batch, how.views),
+            *self.photographs.further,
+        )
         seen = rung.export not in _PLAIN and how.photographs
-        parts = (*self._of(rung), rung.export, self.whole, seen, learnt)
+        parts = [*self._of(rung), rung.export, self.whole, seen, learnt]
+        if rung.keep:  # what is kept of rungs without it keeps its name
+            parts += ["keep", *sorted(self.in_float(rung))]
         path, notes = self._kept(".tflite", *parts), self._kept(".json", *parts)
         if not path.is_file() or not notes.is_file():
             model = self._export(rung, pupil)
             worst = () if rung.export in _PLAIN else self._worst(pupil, model)
             atomic.write_text(notes, json.dumps([dataclasses.asdict(layer) for layer in worst]))
             atomic.write_bytes(path, model)
+        worst = json.loads(notes.read_text(encoding="utf-8"))
         looked = seen or rung.net in (SLIM, RANDOM)
+        further = self.source.unlabelled.as_dict() if self.photographs.further else None
         return Built(
             path.read_bytes(),
             pupil.side,
@@ -145,10 +129,20 @@ class Workshop:
             {
                 "rung": str(rung),
                 "side": pupil.side,
-                "representative": self.chosen(pupil.side).as_dict() if looked else None,
-                "worst_layers": json.loads(notes.read_text(encoding="utf-8")),
+                "representative": self.photographs.chosen(pupil.side).as_dict() if looked else None,
+                "unlabelled": further if how.learns(rung) else None,
+                "worst_layers": worst,
+                "noisiest_layer": _noisiest(worst),
             },
         )
+
+    def in_float(self, rung: Rung) -> frozenset[str]:
+        """Names of the layers that a rung keeps in float.
+
+        Raises:
+            InputError: A layer to keep that its net does not have.
+        """
+        return float_layers.resolve(self._template(rung), rung.keep) if rung.keep else frozenset()
 
     def student(self, rung: Rung) -> Student:
         """The net of a rung, before it is exported."""
@@ -160,34 +154,13 @@ class Workshop:
             return self.full
         return self._step(rung, lambda: self._slim(rung))
 
-    def chosen(self, side: int) -> representative.Representative:
-        """The representative photographs, for this side of the input."""
-        if side not in self._chosen:
-            pixels, labels, count = self.at(side), self.truth.labels, self.recipe.photographs
-            self._chosen[side] = representative.choose(pixels.values, self.train, labels, count)
-        return self._chosen[side]
-
-    @cached_property
-    def answers(self) -> Answers:
-        """What the full model says of the training photographs."""
-        views, run = self.recipe.views, self.source.contract.model.sha256
-        digest = _digest(__version__, run, self.pixels.key, views, answers.GRID)
-        folder = self.store.entry(f"answers-{digest}")
-        if not any(folder.iterdir()):
-            self.store.reserve(answers.size(self.full, len(self.train), views))
-        source = self.pixels.values
-        return answers.ask(self.full, source, self.train, views, folder, self.progress)
-
-    def _lesson(self, side: int) -> Lesson:
-        return Lesson(self.at(side).values, self.train, self.answers)
-
     def _slim(self, rung: Rung) -> Student:
-        how = self.recipe
+        how, photographs = self.recipe, self.photographs
         by_chance = rung.net == RANDOM
         aim = Aim(how.work, RANDOM if by_chance else how.criterion, how.rounds, even=by_chance)
         start = self._sized()
-        rows = self.chosen(self.side).rows
-        seen = Seen(self.at(self.side).values[rows], self.truth.labels[rows])
+        rows = photographs.chosen(self.side).rows
+        seen = Seen(photographs.at(self.side).values[rows], photographs.truth.labels[rows])
         scales = importance.scales(self.source.model)
         found = slim(start, aim, seen, self.seed, self.progress, scales)
         return student.of(found.net, found.stays)
@@ -213,19 +186,23 @@ class Workshop:
     def _export(self, rung: Rung, pupil: Student) -> bytes:
         if rung.export in _PLAIN:
             return _PLAIN[rung.export](pupil.watched(), self.whole)
-        pixels = self.at(pupil.side).values
-        aware = quantize_aware(pupil, pixels[self.chosen(pupil.side).rows])
+        seen = self.photographs.at(pupil.side).values[self.photographs.chosen(pupil.side).rows]
+        if rung.export == EDGE:
+            return edge_quantizer.to_int8(convert.to_float(pupil.watched(), self.whole), seen)
+        aware = quantize_aware(pupil, seen, rung.keep)
         if rung.export == QAT and self.recipe.quantize:
             course = self._course(self.recipe.quantize)
             lesson = self._lesson(pupil.side)
             mimic(pupil, lesson, course, "learning int8", self.progress, net=aware)
-        return convert.to_int8(aware, self.whole)
+        return convert.to_int8(aware, self.whole, self.in_float(rung))
 
     def _worst(self, pupil: Student, model: bytes) -> tuple[LayerError, ...]:
-        """The layers that int8 changes most, against the same net in float."""
-        rows = self.chosen(pupil.side).rows[:: -(-self.recipe.photographs // _COMPARED)]
+        """The layers that int8 changes most, and the one to keep in float, if it is another."""
+        rows = self.photographs.chosen(pupil.side).rows[:: -(-self.recipe.photographs // _COMPARED)]
         exact = convert.to_float(pupil.watched(), self.whole)
-        return layer_errors(exact, model, self.at(pupil.side).values[rows])[:_WORST]
+        errors = layer_errors(exact, model, self.photographs.at(pupil.side).values[rows])
+        worst, noisiest = errors[:_WORST], max(errors, key=lambda each: each.added)
+        return worst if noisiest in worst else (*worst, noisiest)
 
     def _step(self, rung: Rung, make: Callable[[], Student]) -> Student:
         """Take a step, or find what it gave."""
@@ -245,6 +222,9 @@ class Workshop:
         net = self.full.net
         return net if self.side == self.full.side else rebuild.resized(net, self.side)
 
+    def _lesson(self, side: int) -> Lesson:
+        return self.photographs.lesson(side, self.full, self.recipe.views)
+
     def _course(self, epochs: int) -> Course:
         how = self.recipe
         return Course(epochs, how.learning_rate, how.batch, self.seed)
@@ -262,19 +242,21 @@ class Workshop:
             parts += [rung.distil, rate, how.batch, how.views]
         if rung.sparsity:
             parts += [rung.sparsity, how.sparsify, how.learning_rate, how.batch, how.views]
+        if rung.distil or rung.sparsity:
+            parts += self.photographs.further
         return parts
 
     def _kept(self, suffix: str, *parts: object) -> Path:
         """Where a step's result is kept; the name changes with all that it is made of."""
         run = self.source.contract.model.sha256
-        digest = _digest(__version__, run, self.pixels.key, self.seed, *parts)
-        folder = self.store.entry(f"compress-{run[:16]}")
-        path = folder / f"{digest}{suffix}"
+        name = digest(__version__, run, self.photographs.key, self.seed, *parts)
+        path = self.store.entry(f"compress-{run[:16]}") / f"{name}{suffix}"
         if not path.is_file():
             self.store.reserve(_ROOM)
         return path
 
 
-def _digest(*parts: object) -> str:
-    """A name that changes with all of these."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+def _noisiest(layers: Sequence[Mapping[str, Any]]) -> str | None:
+    """Of layer errors, as they are written, the layer to keep in float; None of an older cache."""
+    known = [each for each in layers if "added" in each]
+    return max(known, key=lambda each: each["added"])["layer"] if known else None

@@ -1,4 +1,4 @@
-"""A labelled image table: photograph, label, patient, lesion, split; read and checked."""
+"""An image table: photograph, label, patient, lesion, split; read and checked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from dermedge.errors import TableError
@@ -16,6 +16,7 @@ TABLE, RUN_TABLE, RUN_IMAGES = "labels.csv", "split.csv", "images.txt"
 SPLITS = ("train", "val", "test")
 MADE_UP = "made-up"
 _COLUMNS = ("image", "label", "diagnosis", "patient_id", "lesion_id", "split", "licence")
+_LABELLED, _UNLABELLED = ("image", "label"), ("image",)  # columns that are needed
 _OTHER_NAMES = {"group": "patient_id", "validation": "val", "valid": "val", "training": "train"}
 _SHOWN = 5
 
@@ -117,7 +118,34 @@ def read(source: Path, images: Path | None = None) -> Table:
         table = _read_class_folders(source)
     else:
         raise TableError(f"{source}: no such file or folder")
-    _check_rows(table)
+    _check_rows(table, _LABELLED)
+    _check_classes(table)
+    _check_paths(table)
+    return table
+
+
+def read_unlabelled(source: Path) -> Table:
+    """Read photographs without labels; every row's label is empty.
+
+    Args:
+        source: A folder, whose photographs are all taken, those of the folders beneath it too; or
+            a CSV file with a column `image`, whose labels are not looked at.
+
+    Raises:
+        TableError: No photographs there, one that is missing, duplicate rows, or a path outside the
+            folder.
+    """
+    if source.is_file():
+        rows = tuple(replace(row, label="") for row in read_rows(source, _UNLABELLED))
+        table = Table(source, _images_of_table(source.parent), rows)
+    elif source.is_dir():
+        names = [path.relative_to(source).as_posix() for path in find(source)]
+        if not names:
+            raise TableError(f"{source}: no photographs in this folder, nor in those beneath it")
+        table = Table(source, source, tuple(Row(name, "") for name in names))
+    else:
+        raise TableError(f"{source}: no such file or folder")
+    _check_rows(table, _UNLABELLED)
     _check_paths(table)
     return table
 
@@ -156,17 +184,17 @@ def check_splits(table: Table, noun: str) -> None:
         )
 
 
-def read_rows(path: Path) -> tuple[Row, ...]:
+def read_rows(path: Path, needed: Sequence[str] = _LABELLED) -> tuple[Row, ...]:
     """The rows of one CSV file as they stand, unchecked.
 
     Raises:
-        TableError: Not a CSV file in UTF-8, or without image and label.
+        TableError: Not a CSV file in UTF-8, or without a column that is needed.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             columns = [_OTHER_NAMES.get(c.strip(), c.strip()) for c in reader.fieldnames or []]
-            missing = [c for c in ("image", "label") if c not in columns]
+            missing = [c for c in needed if c not in columns]
             if missing:
                 raise TableError(
                     f"{path}: column {' and '.join(missing)} is missing; "
@@ -223,16 +251,20 @@ def _images_of_run(run: Path) -> Path:
     return root
 
 
-def _check_rows(table: Table) -> None:
+def _check_rows(table: Table, needed: Sequence[str]) -> None:
     if not table.rows:
         raise TableError(f"{table.source} has no rows")
-    blank = [f"row {i}" for i, row in enumerate(table.rows, 2) if not (row.image and row.label)]
+    filled = [all(getattr(row, column) for column in needed) for row in table.rows]
+    blank = [f"row {i}" for i, whole in enumerate(filled, 2) if not whole]
     if blank:
-        raise TableError(f"{table.source}: image or label is empty: {_some(blank)}")
+        raise TableError(f"{table.source}: {' or '.join(needed)} is empty: {_some(blank)}")
     files = Counter(os.path.normpath(row.image) for row in table.rows)
     twice = [name for name, n in files.items() if n > 1]
     if twice:
         raise TableError(f"{table.source}: duplicate rows for {_some(twice)}; keep one of each")
+
+
+def _check_classes(table: Table) -> None:
     if len(table.classes) < 2:
         raise TableError(
             f"{table.source}: only one class ({', '.join(table.classes)}); two or more are needed"

@@ -38,11 +38,13 @@ def test_shipped_recipes_ship_a_slim_int8_rung(name: str) -> None:
 def test_the_default_ladder_has_every_rung_and_what_each_is_held_against() -> None:
     rungs = recipe.load("default").asked("all")
     assert {(rung.net, rung.export) for rung in rungs} >= {
-        *(("full", export) for export in recipe.EXPORTS),
-        *(("slim", export) for export in ("ptq", "qat")),
+        *(("full", export) for export in recipe.EXPORTS if export != recipe.EDGE),
+        *(("slim", export) for export in ("ptq", "ptq-edge", "qat")),
         *((net, "qat") for net in ("random", "peer")),
     }
     assert any(rung.sparsity for rung in rungs)
+    kept = {(rung.export, rung.keep) for rung in rungs if rung.keep}
+    assert kept >= {("ptq", ("first", "last")), ("qat", ("first", "last")), ("qat", ("last",))}
     assert recipe.load("default").gate == Gate()
 
 
@@ -113,10 +115,14 @@ RUNG = '[[rung]]\nname = "slim-distil-qat"\n'
         (f"{RUNG}[[rung]]\n", "a rung has a name"),
         (f'{RUNG}[[rung]]\nname = "a/b"', "a rung has a name of letters, digits and -"),
         (f'{RUNG}net = "tiny"', "net is one of full, slim, random, peer"),
-        (f'{RUNG}export = "int4"', "export is one of float32, float16, dynamic, ptq, qat"),
+        (f'{RUNG}export = "int4"', "export is one of float32, float16, dynamic, ptq, ptq-edge"),
         (f"{RUNG}distil = -1", "distil is at least 0"),
         (f"{RUNG}sparsity = 0.96", "sparsity lies in 0 to 0.95"),
         (f'{RUNG}net = "peer"', "a peer learns"),
+        (f'{RUNG}keep = ["last"]\nexport = "float16"', "keep goes with export ptq or qat"),
+        (f'{RUNG}keep = ["last"]\nexport = "ptq-edge"', "keep goes with export ptq or qat"),
+        (f'{RUNG}keep = "last"', "keep: expected an array of str, found 'last'"),
+        (f"{RUNG}keep = [1]", "keep 1: expected str, found 1"),
         ("[gate]\nmax_ece = 1.5", "max_ece lies in 0 to 1"),
         ("keep = 0.5", r"unknown keys \['keep'\]"),
         ("rounds = 1.5", "rounds: expected int, found 1.5"),
@@ -145,6 +151,8 @@ def test_an_unknown_recipe_is_refused_and_the_shipped_ones_named() -> None:
             Rung("a", "random", export="ptq"),
             "by chance, the rest reconstructed; int8 after training",
         ),
+        (Rung("a", export="ptq-edge"), "reconstructed; int8 after training by ai-edge-quantizer"),
+        (Rung("a", keep=("first", "conv2_1")), "int8 learnt (QAT); in float: first, conv2_1"),
         (Rung("a", "peer", 20), "MobileNetV2, from random weights; taught for 20 epochs; int8"),
     ],
 )

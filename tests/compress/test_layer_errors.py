@@ -87,14 +87,38 @@ def test_a_damaged_layer_is_named_worst(
     ]
     buffer = model.buffers[kernel.buffer]
     buffer.data = (-buffer.data.view(np.int8)).view(np.uint8)
-    worst = layer_errors(float_file, flatbuffer.write(model), photographs)[0]
-    assert worst.layer == layer
-    assert worst.snr_db < 5
+    errors = layer_errors(float_file, flatbuffer.write(model), photographs)
+    assert errors[0].layer == layer
+    assert errors[0].snr_db < 5
+    assert max(errors, key=lambda error: error.added).layer == layer
+
+
+def test_noise_that_is_handed_on_is_not_counted_as_a_layer_s_own(
+    float_file: bytes, int8_file: bytes, photographs: np.ndarray
+):
+    model = flatbuffer.read(int8_file)
+    (kernel,) = [
+        tensor
+        for tensor in model.subgraphs[0].tensors
+        if "/first/" in tensor.name.decode()
+        and tensor.type == flatbuffer.schema.TensorType.INT8
+        and model.buffers[tensor.buffer].data is not None
+    ]
+    buffer = model.buffers[kernel.buffer]
+    coarse = np.rint(buffer.data.view(np.int8) / 64) * 64  # as if it had four steps
+    buffer.data = coarse.clip(-127, 127).astype(np.int8).view(np.uint8)
+    errors = layer_errors(float_file, flatbuffer.write(model), photographs)
+    found = {error.layer: error for error in errors}
+    assert found["wide"].snr_db < 20  # what stands behind it is no better
+    assert max(errors, key=lambda error: error.added).layer == "first"
+    assert found["first"].added == pytest.approx(10 ** (-found["first"].snr_db / 10), rel=0.1)
+    assert found["head"].added < 0.1 * found["first"].added
 
 
 def test_a_file_is_equal_to_itself(float_file: bytes, photographs: np.ndarray):
     errors = layer_errors(float_file, float_file, photographs[:1])
     assert {(e.snr_db, e.cosine) for e in errors} == {(float("inf"), 1.0)}
+    assert max(e.added for e in errors) < 1e-12  # another kernel may sum in another order
 
 
 def test_the_figures_are_those_of_the_formula(float_file: bytes, photographs: np.ndarray):
@@ -126,7 +150,7 @@ def test_files_of_other_nets_are_refused(float_file: bytes, photographs: np.ndar
     with pytest.raises(InputError, match="no layer of the same name"):
         layer_errors(float_file, other, photographs)
     wider = convert(keras.Model(pixels, keras.layers.Conv2D(4, 3, name="first")(pixels)))
-    with pytest.raises(InputError, match="the layer first gives"):
+    with pytest.raises(InputError, match="the layer first takes and gives"):
         layer_errors(float_file, wider, photographs)
 
 

@@ -12,15 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from dermcompress import line, recipe, workshop
+from dermcompress import edge_quantizer, flatbuffer, line, recipe, workshop
 from dermcompress.ladder import Limits
 from dermcompress.recipe import CompressRecipe, Rung
 from dermedge import atomic, image, novelty, quality, table
 from dermedge.bundle import open_bundle
 from dermedge.contract import NOTICE
 from dermedge.diagnose import Diagnostician
-from dermedge.errors import BundleError, GateError, InputError, StorageError, TableError
+from dermedge.errors import (
+    BundleError,
+    GateError,
+    InputError,
+    MissingError,
+    StorageError,
+    TableError,
+)
 from dermedge.gate import Gate
+from dermedge.model import runtimes
 from dermedge.predictions import figures_of, predict
 from dermedge.prepare import view
 from dermtrain import job, synthetic
@@ -45,6 +53,8 @@ RECIPE = CompressRecipe(
         SHIP,
         Rung("slim-sparse-qat", recipe.SLIM, distil=1, sparsity=0.5),
         Rung("slim-random-ptq", recipe.RANDOM, export="ptq"),
+        Rung("slim-distil-ptq-ends", recipe.SLIM, 1, export="ptq", keep=("first", "last")),
+        Rung("slim-distil-ptq-edge", recipe.SLIM, 1, export="ptq-edge"),
     ),
 )
 
@@ -102,6 +112,7 @@ def test_every_rung_is_built_and_measured_beside_the_full_model(result: line.Res
     for rung in result.ladder.small:
         assert rung.comparison is not None
         assert rung.opset["ai-edge-litert 2.3.0"] == []
+        assert [name.partition(" ")[0] for name in rung.speeds] == runtimes()
     parity = by_name["float16"].comparison
     assert parity is not None
     assert parity.difference.interval.value == pytest.approx(0, abs=0.03)
@@ -138,7 +149,27 @@ def test_bundles_run_in_the_edge_runtime_and_tell_the_truth_about_themselves(
     made = small.provenance.metrics["made"]
     assert made["representative"]["count"] == 16
     assert len(made["representative"]["sha256"]) == 64
-    assert len(made["worst_layers"]) == 5
+    worst = made["worst_layers"]
+    assert len(worst) in (5, 6)  # the noisiest may be another
+    noisiest = max(worst, key=lambda layer: layer["added"])["layer"]
+    assert made["noisiest_layer"] == noisiest
+    plain = open_bundle(run / "bundles" / "rungs" / "float16.kit").contract.provenance
+    assert plain.metrics["made"]["noisiest_layer"] is None
+
+
+def test_the_ends_of_a_rung_that_keeps_them_are_float_and_all_else_int8(
+    result: line.Result, run: Path
+) -> None:
+    assert result.page.is_file()
+    model = flatbuffer.read(
+        open_bundle(run / "bundles" / "rungs" / "slim-distil-ptq-ends.kit").model
+    )
+    tensors, layers = model.subgraphs[0].tensors, flatbuffer.layers(model)
+    kernels = {name: tensors[one.inputs[flatbuffer.KERNEL]].type for name, one in layers.items()}
+    kinds = flatbuffer.schema.TensorType
+    assert set(kernels.values()) == {kinds.FLOAT32, kinds.INT8}
+    kept = {name for name, kind in kernels.items() if kind == kinds.FLOAT32}
+    assert kept == {"normalise", "conv1_conv", "head"}
 
 
 def test_every_rung_learns_from_its_own_embeddings_what_is_unlike(
@@ -223,6 +254,37 @@ def test_an_unknown_rung_is_refused_with_those_that_there_are(
 ) -> None:
     with pytest.raises(InputError, match=r"no rung best .*slim-distil-qat"):
         compress(line.Job(run, tmp_path / "out", RECIPE, rungs="best"), store)
+
+
+def test_a_layer_to_keep_that_is_not_there_is_told_before_anything_is_built(
+    run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workshop.Workshop, "build", lambda *_: pytest.fail("built"))
+    rungs = (Rung("sound", recipe.FULL), Rung("wrong", recipe.FULL, keep=("conv1_con",)))
+    what = line.Job(run, tmp_path, replace(RECIPE, rung=rungs), rungs="all")
+    with pytest.raises(InputError, match=r"no layer 'conv1_con'.*the nearest: conv1_conv, "):
+        compress(what, store)
+
+
+def test_without_its_package_a_second_opinion_is_left_out_of_all_rungs_and_refused_by_name(
+    run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge_quantizer, "installed", lambda: False)
+    kinds = {"float16": "float16", "other": "ptq-edge"}
+    rungs = tuple(Rung(name, recipe.FULL, export=export) for name, export in kinds.items())
+    what = line.Job(run, tmp_path, replace(RECIPE, rung=rungs), rungs="all")
+    told: list[str] = []
+    found = line.compress(what, store, told.append)
+    assert [rung.name for rung in found.ladder.rungs] == ["float", "float16"]
+    assert told[0].startswith("left out: other: ")
+    assert "pip install 'dermkit[second-opinion]'" in told[0]
+    for alone in (
+        replace(what, rungs="other"),
+        replace(what, recipe=replace(RECIPE, rung=rungs[1:])),
+    ):
+        with pytest.raises(MissingError, match=r"^other: .*pip install") as error:
+            compress(alone, store)
+        assert error.value.exit_code == 7
 
 
 def test_moved_photographs_are_named_and_can_be_given_anew(

@@ -155,6 +155,44 @@ def test_one_class_folder_is_not_enough(tmp_path: Path):
     refused(tmp_path, r"only one class \(mole\)")
 
 
+def test_a_folder_of_unlabelled_photographs_is_searched_whatever_its_folders_mean(tmp_path: Path):
+    for name in ("mole/a.jpg", "mole/deep/b.png", "loose.JPG", ".hidden/c.jpg", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = table.read_unlabelled(tmp_path)
+    assert found.rows == tuple(Row(n, "") for n in ("loose.JPG", "mole/a.jpg", "mole/deep/b.png"))
+    assert found.root == tmp_path
+
+
+def test_a_list_of_unlabelled_photographs_needs_their_names_only(photos: Path):
+    plain = table.read_unlabelled(write(photos, "image\na.jpg\nb.jpg\n", "list.csv"))
+    assert plain.rows == (Row("a.jpg", ""), Row("b.jpg", ""))
+    full = table.read_unlabelled(write(photos, "image,label,group\na.jpg,benign,p1\nb.jpg,,\n"))
+    assert full.rows == (Row("a.jpg", "", patient_id="p1"), Row("b.jpg", ""))  # labels are not read
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("label\nx\n", "column image is missing; found: label"),
+        ("image\n", "has no rows"),
+        ("image,group\na.jpg,1\n,2\n", "image is empty: row 3"),
+        ("image\na.jpg\n./a.jpg\n", "duplicate rows for a.jpg"),
+        ("image\n../x.jpg\n", "lead outside"),
+        ("image\nabsent.jpg\n", "1 photographs are not in"),
+    ],
+)
+def test_a_bad_list_of_unlabelled_photographs_is_refused(photos: Path, text: str, reason: str):
+    with pytest.raises(TableError, match=reason):
+        table.read_unlabelled(write(photos, text))
+
+
+@pytest.mark.parametrize(("name", "reason"), [("absent", "no such file"), ("", "no photographs")])
+def test_a_folder_without_photographs_is_refused(tmp_path: Path, name: str, reason: str):
+    with pytest.raises(TableError, match=reason):
+        table.read_unlabelled(tmp_path / name)
+
+
 def test_a_part_keeps_the_rows_of_its_split(photos: Path):
     found = table.read(write(photos, GOOD))
     assert found.part("all") is found

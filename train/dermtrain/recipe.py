@@ -195,7 +195,8 @@ def load(kind: type[_R], name: str, package: Path) -> _R:
 def parse(kind: type[_R], values: dict[str, Any], where: str) -> _R:
     """Validate the values of a recipe; `where` names them in errors.
 
-    A field that is itself a recipe is a table, a tuple of such an array of tables.
+    A field that is itself a recipe is a table, a tuple of such an array of tables, a tuple of
+    anything else an array.
 
     Raises:
         InputError: An unknown key, a wrong type, or a value out of range.
@@ -214,12 +215,14 @@ def parse(kind: type[_R], values: dict[str, Any], where: str) -> _R:
 def _value(kind: Any, value: Any, where: str, key: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return parse(kind, value, f"{where}: {key}")  # type: ignore[type-var]
-    if get_args(kind) and isinstance(value, list):
-        each = get_args(kind)[0]
+    each = next(iter(get_args(kind)), None)
+    if each and isinstance(value, list):
         return tuple(_value(each, v, where, f"{key} {i}") for i, v in enumerate(value, 1))
     plain = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kind, ())
     if not isinstance(value, plain) or (isinstance(value, bool) and kind is not bool):
         table = "a table" if dataclasses.is_dataclass(kind) else "tables"
+        if each and not dataclasses.is_dataclass(each):
+            table = f"an array of {each.__name__}"
         name = getattr(kind, "__name__", "") if plain else table
         raise InputError(f"{where}: {key}: expected {name}, found {value!r}")
     return value
@@ -251,6 +254,8 @@ def shipped(package: Path) -> Path:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(_toml, value))}]"
     # A JSON string is a TOML string, but for the one control character that only TOML escapes.
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
     return text.replace("\x7f", "\\u007f")

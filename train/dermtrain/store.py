@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Collection, Iterator
@@ -16,6 +17,11 @@ from dermtrain.lock import Lock
 OPTION = "--cache-limit"
 SPARE = 10**9  # bytes that stay free on the disk
 _TRASH = ".trash-"
+
+
+def digest(*parts: object) -> str:
+    """A name for what is made of these: 16 hex digits that change with any of them."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 class Store:
