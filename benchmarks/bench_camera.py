@@ -213,14 +213,15 @@ def test_added_latency(
 
         return run
 
-    monkeypatch.setattr(diagnose, "prepare", timed(diagnose.prepare))
+    for step in ("view", "express"):  # together: prepare
+        monkeypatch.setattr(diagnose, step, timed(getattr(diagnose, step)))
     monkeypatch.setattr(loop.judge.classifier, "run", timed(loop.judge.classifier.run))
     loop.open()
     spent.clear()
     benchmark.pedantic(loop.turn, rounds=ROUNDS)
     loop.close()
-    pairs = zip(spent[::2], spent[1::2], strict=True)
-    added = [age - sum(pair) for age, pair in zip(loop.ages_ms, pairs, strict=True)]
+    steps = zip(spent[::3], spent[1::3], spent[2::3], strict=True)
+    added = [age - sum(each) for age, each in zip(loop.ages_ms, steps, strict=True)]
     benchmark.extra_info |= {**summary("added_ms", added), **summary("age_ms", loop.ages_ms)}
 
 
