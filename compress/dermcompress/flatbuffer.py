@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import flatbuffers
+import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 from dermedge.errors import InputError
@@ -50,7 +51,8 @@ class Operation:
 def read(data: bytes) -> Any:
     """Unpack a .tflite file.
 
-    Files appended behind the flatbuffer (labels) are not part of the object.
+    Files appended behind the flatbuffer (labels) are not part of the object; weights that lie there
+    (ai-edge-quantizer puts them so, from 256 KiB on) are.
 
     Returns:
         The schema's `ModelT`; its arrays look into `data` and can't be written to.
@@ -65,6 +67,8 @@ def read(data: bytes) -> Any:
         )
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
+        for buffer in model.buffers:
+            _fetch(buffer, data)
         whole = _fits(model)
     except _NOT_WHOLE as error:
         raise InputError(f"the .tflite file is not whole ({error}); convert it again") from error
@@ -167,6 +171,13 @@ class _Builder(flatbuffers.Builder):
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:  # noqa: N802, N803
         wanted = _ALIGNMENT if elemSize == 1 else alignment
         return super().StartVector(elemSize, numElems, wanted)
+
+
+def _fetch(buffer: Any, data: bytes) -> None:
+    """Take a buffer's data from behind the flatbuffer, if it lies there."""
+    if buffer.offset > 1:  # 0 and 1 stand for none
+        buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
 
 
 def _fits(model: Any) -> bool:

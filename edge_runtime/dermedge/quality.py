@@ -86,14 +86,16 @@ def limits_from(figures: list[Figures]) -> QualityLimits:
     """Limits that training photographs keep, with room to spare.
 
     The darkest, brightest, most blurred and most glaring percent of the photographs that the model
-    has learnt from mark where its experience ends; half as far again is allowed.
+    has learnt from mark where its experience ends. The limits lie beyond that: two thirds of the
+    sharpness, half of the brightness, half of what is left to white, half as much glare again and
+    a tenth of the picture. What they bar stands in docs/novelty.md.
     """
     sharpness, brightness, glare = np.array(
         [(f.sharpness, f.brightness, f.glare) for f in figures]
     ).T
     dark, bright = np.percentile(brightness, (1, 99))
     return QualityLimits(
-        min_sharpness=float(np.percentile(sharpness, 1) / 2),
+        min_sharpness=float(np.percentile(sharpness, 1) / 1.5),
         min_brightness=float(dark / 2),
         max_brightness=float(255 - (255 - bright) / 2),
         max_glare=float(min(1.0, 0.1 + 1.5 * np.percentile(glare, 99))),

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tf_keras as keras
 
-from dermcompress import convert, edge_quantizer, flatbuffer, opset
+from dermcompress import convert, edge_quantizer, flatbuffer, opset, student
+from dermcompress.fold import fold
 from dermcompress.layer_errors import layer_errors
 from dermcompress.quantize import quantize_aware
 from dermcompress.slim import Seen
@@ -72,6 +74,19 @@ def test_every_kernel_is_int8_by_channel(edge_file: bytes) -> None:
     assert {kernel.type for kernel in kernels} == {flatbuffer.schema.TensorType.INT8}
     scales = [len(kernel.quantization.scale) for kernel in kernels]
     assert sorted(scales) == sorted([3, 24, 40, 24, 24, 40, 40, 48, 48, 2])
+
+
+def test_a_large_file_brings_its_weights_along(
+    full: keras.Model, pixels: np.ndarray, terms: Contract
+) -> None:
+    net = student.of(fold(full))
+    exact = convert.to_float(net.watched())
+    model = edge_quantizer.to_int8(exact, pixels)
+    assert 0.25 < len(model) / len(exact) < 0.27
+    assert not any(buffer.offset for buffer in flatbuffer.read(model).buffers)
+    found = layer_errors(exact, flatbuffer.write(flatbuffer.read(model)), pixels[:2])
+    assert len(found) > 50
+    assert all(error.added < 0.05 for error in found)  # lost weights would be all noise
 
 
 def test_scores_do_not_collapse_to_256_steps(edge_file: bytes, toys: Seen, terms: Contract) -> None:
