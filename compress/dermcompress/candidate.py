@@ -7,7 +7,7 @@ embeddings of its own. And so are the limits of quality: they belong to a size o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from dermcompress import card, convert, metadata
 from dermcompress.recipe import FLOAT, FULL, Rung
 from dermcompress.workshop import Built, Workshop
 from dermedge import bundle, golden, novelty
-from dermedge.contract import FAILED_GATE, NOTICE, Contract
+from dermedge.contract import FAILED_GATE, NOTICE, Contract, Model
+from dermedge.errors import BundleError
 from dermedge.model import Classifier, Outputs, runtimes
 from dermedge.novelty import Watch
 from dermedge.quality import limits_from
@@ -27,27 +28,41 @@ from dermtrain.dataset import Pixels
 _LEARNT_FROM = 2000  # training photographs that novelty is fitted on, at most
 
 
-def pack(path: Path, rung: Rung, built: Built, workshop: Workshop) -> Contract:
+def pack(
+    path: Path, rung: Rung, built: Built, workshop: Workshop, note: Callable[[str], None]
+) -> Contract:
     """Write a rung's bundle.
 
     Temperature and thresholds are the small model's own, from its scores on validation. Before
     that, every installed runtime runs the file once. Novelty is fitted if the file gives the
     embedding and there are enough photographs.
 
+    Args:
+        path: The bundle.
+        rung: Which.
+        built: Its model.
+        workshop: Where it was built.
+        note: Told of a further runtime that can't run it.
+
     Raises:
-        BundleError: A runtime can't run it.
+        BundleError: The runtime that is used by default can't run it.
     """
     photographs = workshop.photographs
     pixels = photographs.at(built.side)
     terms = dataclasses.replace(
         workshop.source.contract,
+        model=Model(f"{rung.name}.tflite", "", "tflite"),  # what errors name; `bundle.pack` knows
         input=photographs.input(built.side),
         outputs=convert.outputs(workshop.whole),
         quality=limits_from([pixels.figures[row] for row in photographs.train]),
     )
-    for runtime in runtimes():
-        Classifier(built.model, terms, runtime=runtime).scores(pixels.values[:1])
     classifier = Classifier(built.model, terms)
+    classifier.scores(pixels.values[:1])
+    for runtime in runtimes()[1:]:
+        try:
+            Classifier(built.model, terms, runtime=runtime).scores(pixels.values[:1])
+        except BundleError as error:
+            note(f"{rung.name}: {error}")
     seen = _run(classifier, pixels, photographs.rows("val"), workshop)
     # The full model's were frozen when it was trained; they stand in its own contract.
     if (rung.net, rung.export, rung.distil, rung.sparsity) != (FULL, FLOAT, 0, 0.0):

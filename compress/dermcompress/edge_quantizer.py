@@ -18,6 +18,7 @@ LACKING = (
     "a second opinion on int8 needs ai-edge-quantizer; run: pip install 'dermkit[second-opinion]'"
 )
 _BLACK, _WHITE = 0.0, 255.0
+_LAST_OLD_CODE = 127  # PLACEHOLDER_FOR_GREATER_OP_CODES in the published schema
 
 
 def installed() -> bool:
@@ -99,6 +100,9 @@ def _recipe(graph: Any) -> list[dict[str, Any]]:
 def _taking_bytes(model: bytes) -> bytes:
     """Let a file take uint8: the operation that made int8 of float pixels does it as well."""
     found = flatbuffer.read(model)
+    for code in found.operatorCodes:
+        # The tool leaves the older field at 0, which is ADD: OpenVINO reads that one.
+        code.deprecatedBuiltinCode = min(code.builtinCode, _LAST_OLD_CODE)
     graph = found.subgraphs[0]
     (taken,) = (graph.tensors[i] for i in graph.inputs)
     taken.type = flatbuffer.schema.TensorType.UINT8

@@ -140,4 +140,4 @@ def _on_runtime(rung: Climbed, runtime: str) -> str:
         return f"lacks {', '.join(lacking)}"
     if spent is not None:
         return f"{spent:.1f} ms"
-    return "knows every operation" if lacking is not None else "not looked at"
+    return "knows every operation" if lacking is not None else "can't run it"

@@ -100,7 +100,7 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
     built = {}
     for rung in asked:
         built[rung] = workshop.build(rung)
-        candidate.pack(_path(job, rung), rung, built[rung], workshop)
+        candidate.pack(_path(job, rung), rung, built[rung], workshop, note)
         note(f"{rung.name}: {rung}{_noise(built[rung])}")
     ladder = _measured(job, built, table, progress)
     shipped = ladder.best()

@@ -15,7 +15,7 @@ from dermcompress.slim import Seen
 from dermcompress.student import Student
 from dermedge.contract import Contract, Input
 from dermedge.errors import MissingError
-from dermedge.model import Classifier, Outputs
+from dermedge.model import Classifier, Outputs, runtimes
 
 pytest.importorskip("ai_edge_quantizer")
 pytestmark = pytest.mark.tensorflow
@@ -133,6 +133,16 @@ def test_its_layers_keep_their_names_and_its_operations_run_everywhere(
     assert len(errors) == 10
     assert all(error.snr_db > 10 for error in errors)
     assert not any(opset.missing(edge_file).values())
+
+
+@pytest.mark.parametrize("runtime", runtimes())
+def test_every_installed_runtime_runs_it(
+    edge_file: bytes, toys: Seen, terms: Contract, runtime: str
+) -> None:
+    here = replace(terms, input=Input(SIDE, SIDE), outputs=convert.outputs(whole=True))
+    found = Classifier(edge_file, here, runtime=runtime).scores(toys.pixels[:1])
+    expected = run(edge_file, toys.pixels[:1], terms)[0].scores
+    np.testing.assert_allclose(found, expected, atol=0.1)
 
 
 def test_without_the_package_the_line_that_brings_it_is_named(

@@ -9,10 +9,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dermcompress import edge_quantizer, flatbuffer, line, recipe, workshop
+from dermcompress import (
+    candidate,
+    edge_quantizer,
+    flatbuffer,
+    line,
+    recipe,
+    speeds,
+    workshop,
+)
 from dermcompress.ladder import Limits
 from dermcompress.recipe import CompressRecipe, Rung
 from dermedge import atomic, image, novelty, quality, table
@@ -28,7 +37,7 @@ from dermedge.errors import (
     TableError,
 )
 from dermedge.gate import Gate
-from dermedge.model import runtimes
+from dermedge.model import Classifier, runtimes
 from dermedge.predictions import figures_of, predict
 from dermedge.prepare import view
 from dermtrain import job, synthetic
@@ -116,6 +125,26 @@ def test_every_rung_is_built_and_measured_beside_the_full_model(result: line.Res
     parity = by_name["float16"].comparison
     assert parity is not None
     assert parity.difference.interval.value == pytest.approx(0, abs=0.03)
+
+
+def test_a_further_runtime_that_can_not_run_a_rung_is_told_and_the_ladder_goes_on(
+    result: line.Result, run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*given: Any, runtime: str | None = None) -> Classifier:
+        if runtime == "openvino":
+            raise BundleError(f"openvino can't run {given[1].model.file}: it says so")
+        return Classifier(*given, runtime=runtime)
+
+    monkeypatch.setattr(candidate, "Classifier", refusing)
+    monkeypatch.setattr(candidate, "runtimes", lambda: [*runtimes()[:1], "openvino"])
+    monkeypatch.setattr(speeds, "runtimes", lambda: runtimes()[:1])
+    told: list[str] = []
+    what = line.Job(run, tmp_path / "out", RECIPE, rungs="float16")
+    found = line.compress(what, store, told.append)
+    assert "float16: openvino can't run float16.tflite: it says so" in told
+    assert [list(rung.speeds) for rung in found.ladder.rungs] == [
+        list(rung.speeds)[:1] for rung in result.ladder.rungs[:2]
+    ]
 
 
 def test_the_fastest_rung_that_passes_is_shipped(result: line.Result, run: Path) -> None:

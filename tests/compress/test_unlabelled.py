@@ -320,7 +320,7 @@ def test_distilling_sparsifying_and_learning_int8_see_them_and_nothing_else_does
     for stage in ("teaching full", "sparsifying", "learning int8"):
         assert told.totals[stage] == (32 + 11) // 8, stage
     assert built.made["representative"] == without.photographs.chosen(SIDE).as_dict()
-    terms = candidate.pack(tmp_path / "sparse.kit", sparse, built, shop)
+    terms = candidate.pack(tmp_path / "sparse.kit", sparse, built, shop, note=pytest.fail)
     found = terms.provenance.metrics
     assert (found["val"]["n"], found["test"]["n"]) == (4, 4)
     figures = without.photographs.at(SIDE).figures
