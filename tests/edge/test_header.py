@@ -95,7 +95,7 @@ def test_what_moves_tells_none(ending: str):
         pytest.skip("needs OpenCV 4.11")
     film = cv2.Animation()
     film.frames = [np.full((8, 8, 4), grey, np.uint8) for grey in (10, 90)]
-    film.durations = np.array([100, 100])
+    film.durations = [100, 100]
     data = cv2.imencodeanimation(ending, film)[1].tobytes()
     assert decoded(data) == (8, 8)
     assert header.size(data) is None
