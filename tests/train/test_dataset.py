@@ -36,12 +36,12 @@ from dermedge import table
 from dermedge.contract import Input
 from dermtrain import dataset, shards
 shards.PHOTOGRAPHS, left, move = 4, int(sys.argv[3]), os.replace
-def replace(old, new):
+def replace(*given, **how):
     global left
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
     left -= 1
-    move(old, new)
+    move(*given, **how)
 os.replace = replace
 whole = table.read(Path(sys.argv[1]))
 dataset.prepare_table(
@@ -290,10 +290,10 @@ def test_full_disk_keeps_whole_shards_and_says_so(
 ) -> None:
     cache, left, replace_file = tmp_path / "cache", iter(range(3)), os.replace
 
-    def full(old: Path, new: Path) -> None:
+    def full(*given: Path, **how: int | None) -> None:
         if next(left, None) is None:
             raise OSError(errno.ENOSPC, "No space left on device")
-        replace_file(old, new)
+        replace_file(*given, **how)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
