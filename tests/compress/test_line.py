@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from dermcompress import (
 )
 from dermcompress.ladder import Limits
 from dermcompress.recipe import CompressRecipe, Rung
-from dermedge import atomic, image, novelty, quality, table
+from dermedge import image, novelty, quality, table
 from dermedge.bundle import open_bundle
 from dermedge.contract import NOTICE
 from dermedge.diagnose import Diagnostician
@@ -262,11 +263,14 @@ def test_limits_that_nothing_meets_name_the_nearest(
 def test_full_disk_during_export_leaves_nothing_half_written(
     result: line.Result, run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path) -> None:
-        if path.suffix == ".kit":
-            raise OSError(errno.ENOSPC, "No space left on device")
+    replace_file = os.replace
 
-    monkeypatch.setattr(atomic, "_sync", full)
+    def full(old: Path, new: Path, **how: int | None) -> None:
+        if new.suffix == ".kit":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_file(old, new, **how)
+
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(StorageError, match="No space left"):
         compress(line.Job(run, tmp_path / "out", RECIPE), store)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
