@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dermedge import atomic, links
+from dermedge import atomic, links, pem
 from dermedge.errors import InputError, MissingError, StorageError
 
 if TYPE_CHECKING:
@@ -95,7 +95,6 @@ def make(folder: Path, name: str) -> PublicKey:
         StorageError: The folder can't be written.
     """
     require_installed()
-    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     private, public = (folder / f"{_checked(name)}{ending}" for ending in (PRIVATE, PUBLIC))
@@ -103,13 +102,7 @@ def make(folder: Path, name: str) -> PublicKey:
         if path.exists():
             raise InputError(f"{path} is there already; a key is never overwritten")
     secret = Ed25519PrivateKey.generate()
-    pem = secret.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    with atomic.private(private) as stream:
-        stream.write(pem)
+    pem.write(private, secret)
     key = PublicKey(name, secret.public_key().public_bytes_raw())
     atomic.write_text(public, _as_pem(key))
     return key

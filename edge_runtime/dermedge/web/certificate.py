@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dermedge import atomic
+from dermedge import atomic, pem
 from dermedge.errors import InputError, MissingError
 from dermedge.web import addresses
 
@@ -118,13 +118,7 @@ def _key(path: Path) -> EllipticCurvePrivateKey:
             raise InputError(f"{path} is no key of the kit: it is of another kind")
         return found
     made = ec.generate_private_key(ec.SECP256R1())
-    pem = made.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    with atomic.private(path) as stream:
-        stream.write(pem)
+    pem.write(path, made)
     return made
 
 
