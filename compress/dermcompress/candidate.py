@@ -94,9 +94,8 @@ def _calibrated(
     workshop: Workshop,
     logits: Mapping[str, npt.NDArray[np.float32]],
 ) -> Contract:
-    truth = {
-        name: workshop.photographs.truth.of(workshop.photographs.rows(name)) for name in logits
-    }
+    photographs = workshop.photographs
+    truth = {name: photographs.truth.of(photographs.rows(name)) for name in logits}
     frozen = freeze(logits, truth, workshop.seed)
     origin = terms.provenance
     return dataclasses.replace(

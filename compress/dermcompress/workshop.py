@@ -257,6 +257,5 @@ class Workshop:
 
 
 def _noisiest(layers: Sequence[Mapping[str, Any]]) -> str | None:
-    """Of layer errors, as they are written, the layer to keep in float; None of an older cache."""
-    known = [each for each in layers if "added" in each]
-    return max(known, key=lambda each: each["added"])["layer"] if known else None
+    """Of layer errors, as they are written, the layer to keep in float; None of a float file."""
+    return max(layers, key=lambda each: each["added"])["layer"] if layers else None
