@@ -16,7 +16,10 @@ KitError                 1   anything else that the kit can name
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+_SHOWN = 5  # names that an error lists
 
 
 class KitError(Exception):
@@ -77,3 +80,15 @@ class Interrupted(KitError):  # noqa: N818 (not an error: a wish)
     def __str__(self) -> str:
         """One line, whatever Keras or a graph under construction has wrapped around it."""
         return "stopped; nothing was left half-written"
+
+
+def some(names: Sequence[str], between: str = ",") -> str:
+    """The first five names, and how many more there are: enough to find the fault by.
+
+    Args:
+        names: What is wrong, or where.
+        between: What parts them: ",", or ";" for names that hold commas themselves.
+    """
+    shown = f"{between} ".join(names[:_SHOWN])
+    end = between.strip(",")
+    return shown if len(names) <= _SHOWN else f"{shown}{end} and {len(names) - _SHOWN} more"

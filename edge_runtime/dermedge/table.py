@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from dermedge.errors import TableError
+from dermedge.errors import TableError, some
 from dermedge.image import find
 
 TABLE, RUN_TABLE, RUN_IMAGES = "labels.csv", "split.csv", "images.txt"
@@ -18,7 +18,6 @@ MADE_UP = "made-up"
 _COLUMNS = ("image", "label", "diagnosis", "patient_id", "lesion_id", "split", "licence")
 _LABELLED, _UNLABELLED = ("image", "label"), ("image",)  # columns that are needed
 _OTHER_NAMES = {"group": "patient_id", "validation": "val", "valid": "val", "training": "train"}
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +179,7 @@ def check_splits(table: Table, noun: str) -> None:
     if torn:
         raise TableError(
             f"{table.source}: the same {noun} in two splits, so the test would not be honest: "
-            f"{_some(torn)}. Mend the split column, or let the kit split anew: --resplit"
+            f"{some(torn)}. Mend the split column, or let the kit split anew: --resplit"
         )
 
 
@@ -257,11 +256,11 @@ def _check_rows(table: Table, needed: Sequence[str]) -> None:
     filled = [all(getattr(row, column) for column in needed) for row in table.rows]
     blank = [f"row {i}" for i, whole in enumerate(filled, 2) if not whole]
     if blank:
-        raise TableError(f"{table.source}: {' or '.join(needed)} is empty: {_some(blank)}")
+        raise TableError(f"{table.source}: {' or '.join(needed)} is empty: {some(blank)}")
     files = Counter(os.path.normpath(row.image) for row in table.rows)
     twice = [name for name, n in files.items() if n > 1]
     if twice:
-        raise TableError(f"{table.source}: duplicate rows for {_some(twice)}; keep one of each")
+        raise TableError(f"{table.source}: duplicate rows for {some(twice)}; keep one of each")
 
 
 def _check_classes(table: Table) -> None:
@@ -275,19 +274,14 @@ def _check_paths(table: Table) -> None:
     outside = [row.image for row in table.rows if not _inside(row.image)]
     if outside:
         raise TableError(
-            f"{table.source}: paths that lead outside {table.root}: {_some(outside)}. "
+            f"{table.source}: paths that lead outside {table.root}: {some(outside)}. "
             "Paths are relative to the table's folder"
         )
     absent = [row.image for row in table.rows if not table.path(row).is_file()]
     if absent:
-        raise TableError(f"{len(absent)} photographs are not in {table.root}: {_some(absent)}")
+        raise TableError(f"{len(absent)} photographs are not in {table.root}: {some(absent)}")
 
 
 def _inside(image: str) -> bool:
     path = PurePosixPath(os.path.normpath(image))
     return not path.is_absolute() and ".." not in path.parts
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dermedge.errors import TableError
+from dermedge.errors import TableError, some
 from dermedge.progress import Progress, silent
 from dermedge.table import SPLITS, Row, Table
 from dermtrain import duplicates
@@ -29,8 +29,6 @@ from dermtrain.findings import (
     Kind,
 )
 from dermtrain.scan import Scan, scan
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +85,8 @@ def refuse_errors(checked: Check) -> None:
     for kind in KINDS:
         found = checked.of(kind) if kind.error else ()
         if found:
-            names = [describe(checked.table, finding) for finding in found[:_SHOWN]]
-            more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-            parts.append(f"{kind.title.lower()}: {'; '.join(names)}{more}")
+            names = [describe(checked.table, finding) for finding in found]
+            parts.append(f"{kind.title.lower()}: {some(names, ';')}")
     if parts:
         raise TableError("\n  ".join([f"{checked.table.source} must not be used as it is", *parts]))
 
@@ -99,10 +96,9 @@ def describe(table: Table, finding: Finding) -> str:
     if finding.kind is UNREADABLE:
         return finding.name
     rows = [table.rows[number] for number in finding.rows]
-    shown = [f"{row.image}{f' ({row.split})' if row.split else ''}" for row in rows[:_SHOWN]]
-    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    names = [f"{row.image}{f' ({row.split})' if row.split else ''}" for row in rows]
     about = f"{finding.name}: " if finding.name else ""
-    return f"{about}{', '.join(shown)}{more}"
+    return f"{about}{some(names)}"
 
 
 def _lesion(row: Row) -> str:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 import dermedge
 from dermedge import image
 from dermedge.contract import FORMAT, Input
-from dermedge.errors import ImageError, InputError, StorageError
+from dermedge.errors import ImageError, InputError, StorageError, some
 from dermedge.model import cores
 from dermedge.prepare import express, view
 from dermedge.progress import Progress, silent
@@ -37,7 +37,6 @@ from dermtrain.parallel import mapped
 from dermtrain.shards import Shard, Shards
 from dermtrain.store import Store
 
-_SHOWN = 5
 _Photograph = tuple[npt.NDArray[np.uint8], Figures]
 
 
@@ -200,8 +199,7 @@ def _make(
             if len(ready) == len(part.rows):
                 made[part.key] = shards.write(part.path, ready)
     if failures:
-        more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
-        raise InputError(f"{len(failures)} photographs: {'; '.join(failures[:_SHOWN])}{more}")
+        raise InputError(f"{len(failures)} photographs: {some(failures, ';')}")
     return made
 
 

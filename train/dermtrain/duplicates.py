@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from dermedge.errors import ImageError
+from dermedge.errors import ImageError, some
 from dermedge.model import cores
 from dermedge.progress import Progress, silent
 from dermtrain.parallel import mapped
@@ -22,7 +22,6 @@ from dermtrain.parallel import mapped
 NEAR_BITS = 16
 HASH_BYTES = 32
 _HASH_SIDE = 16
-_SHOWN = 5
 # Pairs that are compared at once: 64 x 1024 words of 8 bytes stay in a processor's cache.
 _ROWS, _COLUMNS = 64, 1024
 
@@ -57,8 +56,7 @@ def hashes(paths: Sequence[Path], progress: Progress = silent) -> Hashes:
             found[number] = bits
         progress("near-duplicates", number + 1, len(paths))
     if failures:
-        more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
-        raise ImageError(f"{len(failures)} photographs: {'; '.join(failures[:_SHOWN])}{more}")
+        raise ImageError(f"{len(failures)} photographs: {some(failures, ';')}")
     return found
 
 

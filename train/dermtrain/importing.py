@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dermedge import atomic, table
-from dermedge.errors import TableError
+from dermedge.errors import TableError, some
 from dermedge.table import Row
 from dermtrain import photographs, published
 from dermtrain.published import Published
@@ -18,7 +18,6 @@ from dermtrain.sources.source import BENIGN, MALIGNANT, Record, Source, known, s
 LABELS = ("malignancy", "diagnosis")
 STORY = "SOURCE.md"
 _LOWERED = frozenset({"sex", "site", "confirmed", "kind"})
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def gather(
     if missing and not wish.skip_missing:
         raise TableError(
             f"{len(missing)} of {len(data.records)} photographs are not in {root}: "
-            f"{_some(missing)}. Give their folder with --images, or leave them out with "
+            f"{some(missing)}. Give their folder with --images, or leave them out with "
             "--skip-missing"
         )
     if missing:
@@ -186,11 +185,6 @@ def _check_classes(source: Source, wish: Wish, rows: Collection[Row]) -> None:
     found = f"only one class ({labels[0]})" if labels else f"no {wish.label} is known"
     raise TableError(
         f"{source.title}: {found}; two or more classes are needed. Its diagnoses: "
-        f"{_some(diagnoses) or 'none'}. --malignant says which of them count, --label whether "
+        f"{some(diagnoses) or 'none'}. --malignant says which of them count, --label whether "
         "the diagnosis or the malignancy is the class"
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dermedge import atomic
-from dermedge.errors import MissingError, StorageError
+from dermedge.errors import MissingError, StorageError, some
 from dermedge.progress import Progress, silent
 from dermtrain import archive
 from dermtrain.archive import BASE_FIELDS, Photograph, Query
@@ -28,7 +28,6 @@ IMAGES, METADATA, MANIFEST = "images", "metadata.csv", "manifest.jsonl"
 CONNECTIONS = 4
 # So many photographs may fail before the rest is not asked for any more.
 _PATIENCE = 20
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +166,9 @@ def _manifest(path: Path) -> Iterator[Callable[[Held], None]]:
 def _refuse_failures(held: Sequence[Held]) -> None:
     failed = [f"{one.photograph.name} ({one.failure})" for one in held if one.failure]
     if failed:
-        more = f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
         raise MissingError(
             f"{len(failed)} of {len(held)} photographs could not be fetched: "
-            f"{', '.join(failed[:_SHOWN])}{more}. The others are there: run the same command again "
+            f"{some(failed)}. The others are there: run the same command again "
             "to fetch what is missing"
         )
 
