@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,7 +27,11 @@ def installed() -> bool:
     return find_spec("ai_edge_quantizer") is not None
 
 
-def to_int8(float_model: bytes, pixels: npt.NDArray[np.uint8]) -> bytes:
+def to_int8(
+    float_model: bytes,
+    pixels: npt.NDArray[np.uint8],
+    known: Mapping[str, tuple[float, float]] | None = None,
+) -> bytes:
     """Quantize a float .tflite file of `convert.to_float`: weights by channel, activations.
 
     As in `convert.to_int8` the averages stay in float, and a step of the input is one grey level.
@@ -35,6 +40,7 @@ def to_int8(float_model: bytes, pixels: npt.NDArray[np.uint8]) -> bytes:
     Args:
         float_model: Pixels -> scores, and perhaps map and embedding, by one signature.
         pixels: uint8 (photographs, side, side, 3) to take the ranges from.
+        known: Ranges that need no photographs, by layer, see `quantize.pixel_ranges`.
 
     Returns:
         The same, uint8 pixels in, float32 out; the same inputs give the same bytes.
@@ -46,15 +52,17 @@ def to_int8(float_model: bytes, pixels: npt.NDArray[np.uint8]) -> bytes:
         raise MissingError(LACKING)
     from ai_edge_quantizer import quantizer
 
-    graph = flatbuffer.read(float_model).subgraphs[0]
-    (taken,) = (graph.tensors[i].name.decode() for i in graph.inputs)
+    model = flatbuffer.read(float_model)
+    graph = model.subgraphs[0]
+    written = {name: operator.outputs[0] for name, operator in flatbuffer.layers(model).items()}
+    ranges = {graph.inputs[0]: (_BLACK, _WHITE)}
+    ranges |= {written[name]: ends for name, ends in (known or {}).items()}
     with quiet():  # of its progress bar, and of the interpreter's warning of kept tensors
         tool = quantizer.Quantizer(bytearray(float_model), _recipe(graph))
         found = tool.calibrate(_feed(float_model, pixels), num_threads=cores())
-        found[taken] = {
-            "min": np.full((1, 1, 1, 1), _BLACK, np.float32),
-            "max": np.full((1, 1, 1, 1), _WHITE, np.float32),
-        }
+        for number, ends in ranges.items():
+            low, high = (np.full((1, 1, 1, 1), end, np.float32) for end in ends)
+            found[graph.tensors[number].name.decode()] = {"min": low, "max": high}
         made = tool.quantize(found, enable_progress_report=False).quantized_model
     return _taking_bytes(bytes(made))
 

@@ -24,7 +24,7 @@ from dermcompress.distill import Course, Lesson, mimic
 from dermcompress.fold import fold
 from dermcompress.layer_errors import LayerError, layer_errors
 from dermcompress.photographs import Photographs, Source
-from dermcompress.quantize import quantize_aware
+from dermcompress.quantize import pixel_ranges, quantize_aware
 from dermcompress.recipe import EDGE, FLOAT, FULL, PEER, QAT, RANDOM, SLIM, CompressRecipe, Rung
 from dermcompress.slim import Aim, Seen, slim
 from dermcompress.sparsify import sparsify
@@ -188,7 +188,8 @@ class Workshop:
             return _PLAIN[rung.export](pupil.watched(), self.whole)
         seen = self.photographs.at(pupil.side).values[self.photographs.chosen(pupil.side).rows]
         if rung.export == EDGE:
-            return edge_quantizer.to_int8(convert.to_float(pupil.watched(), self.whole), seen)
+            exact = convert.to_float(pupil.watched(), self.whole)
+            return edge_quantizer.to_int8(exact, seen, pixel_ranges(pupil.net))
         aware = quantize_aware(pupil, seen, rung.keep)
         if rung.export == QAT and self.recipe.quantize:
             course = self._course(self.recipe.quantize)

@@ -10,7 +10,7 @@ import tf_keras as keras
 from dermcompress import convert, edge_quantizer, flatbuffer, opset, student
 from dermcompress.fold import fold
 from dermcompress.layer_errors import layer_errors
-from dermcompress.quantize import quantize_aware
+from dermcompress.quantize import pixel_ranges, quantize_aware
 from dermcompress.slim import Seen
 from dermcompress.student import Student
 from dermedge.contract import Contract, Input
@@ -61,6 +61,17 @@ def test_it_takes_pixels_as_they_are_and_gives_what_the_float_file_gives(
         assert other.embedding is not None
         np.testing.assert_allclose(own.map.mean((0, 1)), own.scores, rtol=1e-4, atol=1e-4)
         assert np.abs(own.embedding - other.embedding).mean() < 0.1 * other.embedding.std()
+
+
+def test_a_range_that_is_known_is_taken_as_it_is(
+    teacher: Student, float_file: bytes, toys: Seen
+) -> None:
+    known = pixel_ranges(teacher.net)
+    made = flatbuffer.read(edge_quantizer.to_int8(float_file, toys.pixels, known))
+    operator = flatbuffer.layers(made)["normalise"]
+    ((low, high),) = known.values()
+    scale = made.subgraphs[0].tensors[operator.outputs[0]].quantization.scale.item()
+    assert scale == pytest.approx((high - low) / 255, rel=1e-5)
 
 
 def test_every_kernel_is_int8_by_channel(edge_file: bytes) -> None:
