@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from dermedge import image
@@ -22,6 +23,7 @@ FAULTS = {"unplug": 2, "freeze": 250, "resize": 50, "slow": 10, "corrupt": 1, "e
 _SIZE = (640, 480)
 _SLOW = 10  # a slow frame takes so many times as long
 _SKIN, _LESION = (225, 180, 160), (110, 60, 45)  # RGB
+_GRAIN = 12  # at most, lighter or darker
 _STEP = re.compile(r"([a-z]+)@([1-9]\d{0,8})(?:\+([1-9]\d{0,8}))?")
 
 
@@ -135,22 +137,26 @@ def parse(text: str) -> tuple[Fault, ...]:
 
 
 class _Picture:
-    """A dark disc on skin, with a grain that changes from frame to frame."""
+    """A dark disc on skin, with a grain that changes from frame to frame.
+
+    Bytes all along: the memory of `kit camera` is measured with this camera.
+    """
 
     def __init__(self, size: tuple[int, int]) -> None:
         width, height = size
         if min(size) < 16:
             raise InputError(f"expected a fake camera of 32 x 32 pixels or more, got {size}")
-        rows, columns = np.mgrid[:height, :width]
-        self._still = np.full((height, width, 3), _SKIN, np.int16)
-        distance = (rows - height / 2) ** 2 + (columns - width / 2) ** 2
-        self._still[distance < (min(size) / 4) ** 2] = _LESION
-        self._grain = np.random.default_rng(0).integers(-12, 13, (height, width, 3), np.int16)
+        darkened = [colour - _GRAIN for colour in _SKIN]
+        self._still = np.full((height, width, 3), darkened, np.uint8)
+        lesion = [colour - _GRAIN for colour in _LESION]
+        cv2.circle(self._still, (width // 2, height // 2), min(size) // 4, lesion, cv2.FILLED)
+        cv2.setRNGSeed(0)
+        brightest = (2 * _GRAIN + 1,) * 3
+        self._grain = cv2.randu(np.empty((height, width, 3), np.uint8), (0, 0, 0), brightest)
 
     def jpeg(self, number: int) -> bytes:
         grain = np.roll(self._grain, (7 * number, 13 * number), (0, 1))
-        rgb = np.clip(self._still + grain, 0, 255).astype(np.uint8)
-        return image.to_jpeg(rgb)
+        return image.to_jpeg(cv2.add(self._still, grain))
 
 
 def _parse_step(step: str) -> Fault:
