@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import struct
 import sys
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 # Of the documentation's own network (RFC 5737): a datagram socket that points there sends nothing,
 # and tells through which of its addresses this machine would.
 _OUTSIDE = ("192.0.2.1", 9)
 
-_SIOCGIFADDR = 0x8915  # linux/sockios.h: the IPv4 address of an interface
-_NAME, _REQUEST = "16s", 256  # struct ifreq begins with a name; the kernel writes 40 bytes at most
-_ADDRESS = slice(20, 24)
+# The kernel's routing table: an address, and in the next line what it is.
+_IPV4 = Path("/proc/net/fib_trie")
+_OWN = "/32 host LOCAL"
 
 _IPV6 = Path("/proc/net/if_inet6")
 _UNIVERSAL = 0x00
@@ -36,8 +36,8 @@ def outward() -> str | None:
 def reachable() -> tuple[str, ...]:
     """The addresses of the network interfaces, in order, without those of this machine alone.
 
-    On Linux the first IPv4 address of each, and every IPv6 address that lasts and that needs no
-    interface's name beside it; elsewhere the one of `outward`.
+    On Linux every IPv4 address, and every IPv6 address that lasts and needs no interface's name
+    beside it; elsewhere the one of `outward`.
     """
     towards = outward()
     found = {towards} if towards else set()
@@ -52,15 +52,11 @@ def _order(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> tuple[int,
 
 
 def _ipv4() -> list[str]:
-    import fcntl
-
     found = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        for _, name in socket.if_nameindex():
-            request = struct.pack(_NAME, name.encode()).ljust(_REQUEST, b"\0")
-            with suppress(OSError):  # it has none
-                answer = fcntl.ioctl(asking, _SIOCGIFADDR, request)
-                found.append(socket.inet_ntoa(answer[_ADDRESS]))
+    with suppress(OSError):  # a kernel without IPv4
+        for entry, kind in pairwise(_IPV4.read_text("ascii").splitlines()):
+            if kind.strip() == _OWN:
+                found.append(entry.split()[-1])
     return found
 
 

@@ -19,6 +19,29 @@ fd000000000000000000000000000002 04 40 00 82     eth0
 20010db8000000000000000000000006 04 40 00 c0     eth0
 00000000000000000000000000000001 01 80 10 80       lo
 """
+ROUTES = """\
+Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     +-- 127.0.0.0/8 2 0 2
+        |-- 127.0.0.0
+           /8 host LOCAL
+        |-- 127.0.0.1
+           /32 host LOCAL
+     +-- 192.168.1.0/24 2 0 2
+        |-- 192.168.1.0
+           /24 link UNICAST
+        |-- 192.168.1.4
+           /32 host LOCAL
+        |-- 192.168.1.5
+           /32 host LOCAL
+        |-- 192.168.1.255
+           /32 link BROADCAST
+Local:
+        |-- 192.168.1.4
+           /32 host LOCAL
+"""
 
 
 def test_each_is_an_address_by_which_others_reach_this_machine():
@@ -51,6 +74,17 @@ def test_ipv6_addresses_that_last_are_taken(tmp_path: Path, monkeypatch: pytest.
     assert addresses._ipv6() == []  # a kernel without
     (tmp_path / "if_inet6").write_text(KERNEL)
     assert addresses._ipv6() == ["fd00::2", "2001:db8::3"]
+
+
+def test_every_ipv4_address_of_an_interface_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(addresses, "_IPV4", tmp_path / "fib_trie")
+    monkeypatch.setattr(addresses, "_ipv6", list)
+    monkeypatch.setattr(addresses, "outward", lambda: None)
+    assert addresses.reachable() == ()  # a kernel without
+    (tmp_path / "fib_trie").write_text(ROUTES)
+    assert addresses.reachable() == ("192.168.1.4", "192.168.1.5")
 
 
 def test_without_a_network_there_are_none(monkeypatch: pytest.MonkeyPatch):
