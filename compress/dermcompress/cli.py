@@ -37,9 +37,7 @@ def add_commands(app: typer.Typer) -> None:
 def compress(
     run: Annotated[Path, typer.Argument(help="A run folder of kit train.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the bundles; RUN/bundles.")] = None,
-    rungs: Annotated[
-        str, typer.Option(help="NAME[,NAME] or all. [the recipe's `ship` alone]")
-    ] = "",
+    rungs: Annotated[str, typer.Option(help="NAME[,NAME] or all. [the recipe's `ship`]")] = "",
     max_ms: _MaxMs = None,
     max_mb: _MaxMb = None,
     max_auc_drop: _Drop = None,

@@ -86,7 +86,7 @@ class CompressRecipe:
 
     Attributes:
         name: Name of the recipe.
-        ship: The rung that is built unless others are asked for.
+        ship: The rungs that are built unless others are asked for, see `asked`.
         work: Share of the multiply-accumulates that slimming leaves.
         size: Side of the slim nets' input, pixels; 0: as the full model's.
         criterion: What makes a channel matter; see `importance`.
@@ -120,7 +120,7 @@ class CompressRecipe:
 
     def rules(self) -> dict[str, bool]:
         """What must hold, in words, and whether it does."""
-        names = [rung.name for rung in self.rung]
+        names, shipped = [rung.name for rung in self.rung], _split(self.ship)
         return {
             "work lies above 0 and is at most 1": 0 < self.work <= 1,
             "size is 0 or lies in 32 to 1024": self.size == 0 or 32 <= self.size <= 1024,
@@ -137,7 +137,7 @@ class CompressRecipe:
                 {*names, _FLOAT_RUNG.name, ALL}
             )
             == len(names) + 2,
-            "ship is one of the rungs": self.ship in names,
+            "ship names rungs": bool(shipped) and {*shipped} <= {*names},
         }
 
     def learns(self, rung: Rung) -> bool:
@@ -148,13 +148,13 @@ class CompressRecipe:
         """The rungs to build, the full float model first.
 
         Args:
-            names: Names with commas between them; `all`; or nothing for the one that is shipped.
+            names: Names with commas between them; `all`; or nothing for those of `ship`.
 
         Raises:
             InputError: A name that is no rung's.
         """
         known = {rung.name: rung for rung in self.rung}
-        wanted = [name.strip() for name in (names or self.ship).split(",") if name.strip()]
+        wanted = _split(names or self.ship)
         if wanted == [ALL]:
             wanted = list(known)
         unknown = [name for name in wanted if name not in {*known, _FLOAT_RUNG.name}]
@@ -166,6 +166,10 @@ class CompressRecipe:
         if not chosen:
             raise InputError("only the full model is asked for: name a rung to hold against it")
         return (_FLOAT_RUNG, *chosen)
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def load(name: str) -> CompressRecipe:

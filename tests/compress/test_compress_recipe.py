@@ -24,14 +24,14 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["default", "demo"])
-def test_shipped_recipes_ship_a_slim_int8_rung(name: str) -> None:
+@pytest.mark.parametrize(("name", "exports"), [("default", ["ptq", "qat"]), ("demo", ["qat"])])
+def test_shipped_recipes_ship_slim_int8_rungs(name: str, exports: list[str]) -> None:
     found = recipe.load(name)
     assert found.name == name
-    (shipped,) = found.asked("")[1:]
-    assert shipped.name == found.ship
-    assert shipped.net == "slim"
-    assert shipped.export == "qat"
+    shipped = found.asked("")[1:]
+    assert ",".join(rung.name for rung in shipped) == found.ship
+    assert {rung.net for rung in shipped} == {"slim"}
+    assert [rung.export for rung in shipped] == exports
     assert found.work < 1
 
 
@@ -108,7 +108,9 @@ RUNG = '[[rung]]\nname = "slim-distil-qat"\n'
         ("views = 3", "views is 1, 2 or 4"),
         ("learning_rate = 0", "learning_rate and peer_rate lie above 0"),
         ("peer_rate = 2", "learning_rate and peer_rate lie above 0"),
-        ('ship = "other"', "ship is one of the rungs"),
+        ('ship = "other"', "ship names rungs"),
+        ('ship = "slim-distil-qat,other"', "ship names rungs"),
+        ('ship = ","', "ship names rungs"),
         (f"{RUNG}{RUNG}", "no two rungs share a name"),
         (f'{RUNG}[[rung]]\nname = "float"', "none is called float or all"),
         (f'{RUNG}[[rung]]\nname = "all"', "none is called float or all"),
