@@ -159,7 +159,8 @@ def test_what_is_kept_has_the_weights_that_it_had(teacher: Student, toys: Seen) 
         np.testing.assert_array_equal(own, other)
     errors = {error.layer: error for error in layer_errors(exact, model, toys.pixels[:4])}
     assert all(errors[name].added < 1e-9 for name in names)
-    assert all(error.added > 1e-6 for name, error in errors.items() if name not in names)
+    unharmed = (*names, "normalise")  # each grey level has a step of its own there
+    assert all(error.added > 1e-6 for name, error in errors.items() if name not in unharmed)
 
 
 def test_the_first_layer_of_a_net_with_inverted_bottlenecks_can_be_kept(terms: Contract) -> None:
