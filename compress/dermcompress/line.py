@@ -118,8 +118,9 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
     if shipped is None and not job.force:
         # A model of an earlier call must not pass for one of this.
         (job.out / SMALL).unlink(missing_ok=True)
+        advice = "A recipe with a greater `work` loses less. " if judged.failures else ""
         raise GateError(
-            f"{ladder.refusal()}\nNothing is shipped; --force ships {judged.name}, "
+            f"{ladder.refusal()}\nNothing is shipped. {advice}--force ships {judged.name}, "
             f"marked as failed. See {page}"
         )
     _copy(judged.bundle, job.out / SMALL)

@@ -151,12 +151,13 @@ class _Picture:
         lesion = [colour - _GRAIN for colour in _LESION]
         cv2.circle(self._still, (width // 2, height // 2), min(size) // 4, lesion, cv2.FILLED)
         cv2.setRNGSeed(0)
-        brightest = (2 * _GRAIN + 1,) * 3
-        self._grain = cv2.randu(np.empty((height, width, 3), np.uint8), (0, 0, 0), brightest)
+        self._grain = np.empty_like(self._still)
+        cv2.randu(self._grain, np.zeros(3), np.full(3, 2.0 * _GRAIN + 1))
 
     def jpeg(self, number: int) -> bytes:
         grain = np.roll(self._grain, (7 * number, 13 * number), (0, 1))
-        return image.to_jpeg(cv2.add(self._still, grain))
+        cv2.add(self._still, grain, dst=grain)
+        return image.to_jpeg(grain)
 
 
 def _parse_step(step: str) -> Fault:
