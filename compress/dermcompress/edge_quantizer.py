@@ -35,7 +35,8 @@ def to_int8(
     """Quantize a float .tflite file of `convert.to_float`: weights by channel, activations.
 
     As in `convert.to_int8` the averages stay in float, and a step of the input is one grey level.
-    The ranges are the tool's own: moving averages over the photographs of each one's extremes.
+    But for those that are known, the ranges are the tool's own: moving averages over the
+    photographs of each one's extremes.
 
     Args:
         float_model: Pixels -> scores, and perhaps map and embedding, by one signature.

@@ -104,7 +104,7 @@ def test_every_command_line_parses(document: Path, kit: Any):
     [
         ("kit trian photos --out x", True, "trian"),
         ("kit train photos --out x --wieghts none", True, "wieghts"),
-        ("kit train photos --out x --image-size many", True, "valid int"),
+        ("kit train photos --out x --image-size many", True, "'many' is not a valid int"),
         ("kit data synthesize out", True, "synthesize"),
         ("kit train --wieghts", False, "wieghts"),
     ],
