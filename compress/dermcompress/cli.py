@@ -37,7 +37,9 @@ def add_commands(app: typer.Typer) -> None:
 def compress(
     run: Annotated[Path, typer.Argument(help="A run folder of kit train.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the bundles; RUN/bundles.")] = None,
-    rungs: Annotated[str, typer.Option(help="NAME[,NAME] or all. [the recipe's `ship`]")] = "",
+    rungs: Annotated[
+        str, typer.Option(help="NAME[,NAME] or all. [the recipe's `ship`, until one passes]")
+    ] = "",
     max_ms: _MaxMs = None,
     max_mb: _MaxMb = None,
     max_auc_drop: _Drop = None,
@@ -61,9 +63,10 @@ def compress(
     """Make a trained model small and fast, prove it, and refuse to ship what fails.
 
     Builds the recipe's rungs (slim, distil, sparsify, quantize), calibrates each anew, measures
-    them beside the full model, and ships the fastest that passes the gate as small.kit; the full
-    model is float.kit, the page ladder.html. Exit code 3 if none passes. Finished steps are kept:
-    an interrupted command, called again, goes on.
+    them beside the full model, and ships the first that passes the gate as small.kit; of those that
+    --rungs names, all are built, and the fastest that passes is shipped. The full model is
+    float.kit, the page ladder.html. Exit code 3 if none passes. Finished steps are kept: an
+    interrupted command, called again, goes on.
 
     \b
     Example:
@@ -82,7 +85,7 @@ def compress(
     how = recipes.load(recipe)
     if max_auc_drop is not None:
         how = replace(how, gate=replace(how.gate, max_auc_drop=max_auc_drop))
-    how.asked(rungs)  # before TensorFlow, which takes seconds
+    how.attempts(rungs)  # before TensorFlow, which takes seconds
     load_tensorflow()
     from dermcompress import ladder_table, line
     from dermcompress.ladder import Limits

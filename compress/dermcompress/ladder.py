@@ -147,6 +147,13 @@ class Ladder:
 
         return min(self._passing(), key=excess, default=None)
 
+    def settled(self) -> bool:
+        """Whether a model with more left in it could not help.
+
+        One passes the gate already, or all are beyond the limits, which more would only exceed.
+        """
+        return bool(self._passing()) or all(self._broken(rung) for rung in self.small)
+
     def refusal(self) -> str:
         """Why no rung can be shipped, and which comes nearest; empty if one can."""
         if self.best() is not None:

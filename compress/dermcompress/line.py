@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from dermcompress import candidate, edge_quantizer, ladder_page, opset, speeds, unlabelled
 from dermcompress.audit import audit
 from dermcompress.ladder import Climbed, Ladder, Limits
 from dermcompress.photographs import Source
-from dermcompress.recipe import ALL, EDGE, QAT, CompressRecipe, Rung
+from dermcompress.recipe import ALL, EDGE, FULL_RUNG, QAT, CompressRecipe, Rung
 from dermcompress.workshop import Built, Workshop
 from dermedge import atomic, bundle, compare, gate
 from dermedge.bundle import Bundle
@@ -38,7 +39,7 @@ class Job:
         run: The run folder.
         out: Folder of the bundles.
         recipe: How.
-        rungs: Names of the rungs, see `CompressRecipe.asked`.
+        rungs: Names of the rungs, see `CompressRecipe.attempts`.
         limits: What the shipped model may cost.
         force: Ship the rung that comes nearest even if it fails, marked as failed.
         whole: Whether the models also give the class-activation map and the embedding.
@@ -73,6 +74,7 @@ class Result:
 def compress(job: Job, store: Store, note: Note, progress: Progress = silent) -> Result:
     """Build the rungs, measure them side by side, and ship the fastest that passes the gate.
 
+    Where the recipe chooses the rungs, the next is built only if those before it fail the gate.
     Every step is kept in the store: an interrupted run loses the step at work, no more.
 
     Raises:
@@ -81,8 +83,9 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
             full disk.
         GateError: No rung passes; the page and the figures are written all the same.
     """
-    asked = _possible(job, note)
-    if job.unlabelled and not any(map(job.recipe.learns, asked)):
+    attempts = _possible(job, note)
+    possible = [rung for attempt in attempts for rung in attempt]
+    if job.unlabelled and not any(map(job.recipe.learns, possible)):
         raise InputError(
             "unlabelled photographs would do nothing: none of the rungs asked for learns from the "
             f"full model (distil, sparsity, or export {QAT})"
@@ -95,14 +98,9 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
         note(str(further))
     source = Source(opened.model(), opened.contract, table, further)
     workshop = Workshop(source, job.recipe, job.seed, store, job.whole, progress)
-    for rung in asked:
+    for rung in possible:
         workshop.in_float(rung)  # a wrong name is told now, not after hours
-    built = {}
-    for rung in asked:
-        built[rung] = workshop.build(rung)
-        candidate.pack(_path(job, rung), rung, built[rung], workshop, note)
-        note(f"{rung.name}: {rung}{_noise(built[rung])}")
-    ladder = _measured(job, built, table, progress)
+    ladder = _climbed(job, attempts, workshop, note)
     shipped = ladder.best()
     judged = shipped or ladder.nearest() or _least_bad(ladder)
     pair = [Diagnostician(bundle.open_bundle(x.bundle)) for x in (ladder.full, judged)]
@@ -129,18 +127,39 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
     return Result(ladder, judged, page)
 
 
-def _possible(job: Job, note: Note) -> tuple[Rung, ...]:
-    """The rungs that are asked for; of all, those that what is installed can build."""
-    asked = job.recipe.asked(job.rungs)
-    if edge_quantizer.installed() or all(rung.export != EDGE for rung in asked):
-        return asked
-    lacking = ", ".join(rung.name for rung in asked if rung.export == EDGE)
-    left = tuple(rung for rung in asked if rung.export != EDGE)
-    why = f"{lacking}: {edge_quantizer.LACKING}"
-    if job.rungs.strip() != ALL or len(left) == 1:
+def _possible(job: Job, note: Note) -> tuple[tuple[Rung, ...], ...]:
+    """The attempts; of all rungs, those that what is installed can build."""
+    attempts = job.recipe.attempts(job.rungs)
+    lacking = [rung.name for attempt in attempts for rung in attempt if rung.export == EDGE]
+    if edge_quantizer.installed() or not lacking:
+        return attempts
+    why = f"{', '.join(lacking)}: {edge_quantizer.LACKING}"
+    left = tuple(rung for rung in attempts[0] if rung.export != EDGE)
+    if job.rungs.strip() != ALL or not left:
         raise MissingError(why)
     note(f"left out: {why}")
-    return left
+    return (left,)
+
+
+def _climbed(
+    job: Job,
+    attempts: Sequence[Sequence[Rung]],
+    workshop: Workshop,
+    note: Note,
+    before: Mapping[Rung, Built] = MappingProxyType({}),
+) -> Ladder:
+    """Build one attempt after another, each measured with those before, until that settles it."""
+    now, *later = attempts
+    built = dict(before)
+    for rung in now if before else (FULL_RUNG, *now):
+        built[rung] = workshop.build(rung)
+        candidate.pack(_path(job, rung), rung, built[rung], workshop, note)
+        note(f"{rung.name}: {rung}{_noise(built[rung])}")
+    ladder = _measured(job, built, workshop.source.table, workshop.progress)
+    if ladder.settled() or not later:
+        return ladder
+    note(f"{ladder.refusal()}\nThe next: {', '.join(rung.name for rung in later[0])}")
+    return _climbed(job, later, workshop, note, built)
 
 
 def _noise(built: Built) -> str:

@@ -30,6 +30,7 @@ class Rung:
         sparsity: Share of the weights that become 0.
         export: `float32`, `float16`, `dynamic`, `ptq` (int8 without training), `ptq-edge` (the same
             by ai-edge-quantizer, as a second opinion), `qat` (int8 with training).
+        work: Share of the multiply-accumulates that slimming leaves; 0: the recipe's.
         keep: Layers that stay float in an int8 file: `first`, `last`, or names of convolutions, see
             `float_layers`.
     """
@@ -39,6 +40,7 @@ class Rung:
     distil: int = 0
     sparsity: float = 0.0
     export: str = QAT
+    work: float = 0.0
     keep: tuple[str, ...] = ()
 
     def rules(self) -> dict[str, bool]:
@@ -49,6 +51,8 @@ class Rung:
             f"export is one of {', '.join(EXPORTS)}": self.export in EXPORTS,
             "distil is at least 0": self.distil >= 0,
             "sparsity lies in 0 to 0.95": 0 <= self.sparsity <= 0.95,
+            "work lies in 0 to 1": 0 <= self.work <= 1,
+            f"work goes with net {SLIM} or {RANDOM}": not self.work or self.net in (SLIM, RANDOM),
             "a peer learns: distil is at least 1": self.net != PEER or self.distil >= 1,
             f"keep goes with export {PTQ} or {QAT}": not self.keep or self.export in (PTQ, QAT),
         }
@@ -69,6 +73,7 @@ class Rung:
         }
         steps = (
             start[self.net],
+            f"{self.work:.0%} of the work left" if self.work else "",
             f"taught for {self.distil} epochs" if self.distil else "",
             f"{self.sparsity:.0%} of the weights 0" if self.sparsity else "",
             kinds.get(self.export, self.export),
@@ -77,7 +82,7 @@ class Rung:
         return "; ".join(step for step in steps if step)
 
 
-_FLOAT_RUNG = Rung("float", FULL, export=FLOAT)
+FULL_RUNG = Rung("float", FULL, export=FLOAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,8 @@ class CompressRecipe:
 
     Attributes:
         name: Name of the recipe.
-        ship: The rungs that are built unless others are asked for, see `asked`.
-        work: Share of the multiply-accumulates that slimming leaves.
+        ship: The rungs that are tried in turn until one passes, unless others are asked for.
+        work: Share of the multiply-accumulates that slimming leaves, where a rung has none itself.
         size: Side of the slim nets' input, pixels; 0: as the full model's.
         criterion: What makes a channel matter; see `importance`.
         rounds: In how many rounds channels leave.
@@ -103,7 +108,7 @@ class CompressRecipe:
     """
 
     name: str
-    ship: str = "slim-distil-qat"
+    ship: tuple[str, ...] = ("slim-distil-qat",)
     work: float = 0.35
     size: int = 0
     criterion: str = "taylor"
@@ -120,7 +125,7 @@ class CompressRecipe:
 
     def rules(self) -> dict[str, bool]:
         """What must hold, in words, and whether it does."""
-        names, shipped = [rung.name for rung in self.rung], _split(self.ship)
+        names = [rung.name for rung in self.rung]
         return {
             "work lies above 0 and is at most 1": 0 < self.work <= 1,
             "size is 0 or lies in 32 to 1024": self.size == 0 or 32 <= self.size <= 1024,
@@ -134,42 +139,42 @@ class CompressRecipe:
                 0 < rate <= 1 for rate in (self.learning_rate, self.peer_rate)
             ),
             "no two rungs share a name, and none is called float or all": len(
-                {*names, _FLOAT_RUNG.name, ALL}
+                {*names, FULL_RUNG.name, ALL}
             )
             == len(names) + 2,
-            "ship names rungs": bool(shipped) and {*shipped} <= {*names},
+            "ship names rungs": bool(self.ship) and {*self.ship} <= {*names},
+            "ship names no rung twice": len({*self.ship}) == len(self.ship),
         }
 
     def learns(self, rung: Rung) -> bool:
         """Whether the full model teaches anything on the way to a rung."""
         return bool(rung.distil or rung.sparsity or (rung.export == QAT and self.quantize))
 
-    def asked(self, names: str) -> tuple[Rung, ...]:
-        """The rungs to build, the full float model first.
+    def attempts(self, names: str = "") -> tuple[tuple[Rung, ...], ...]:
+        """The rungs to build, and when: those of a later attempt only if none before them passes.
 
         Args:
-            names: Names with commas between them; `all`; or nothing for those of `ship`.
+            names: Names with commas between them, or `all`: one attempt with all of them. Nothing:
+                those of `ship`, one by one.
 
         Raises:
             InputError: A name that is no rung's.
         """
         known = {rung.name: rung for rung in self.rung}
-        wanted = _split(names or self.ship)
+        wanted = [name.strip() for name in names.split(",") if name.strip()]
+        if not names:
+            return tuple((known[name],) for name in self.ship)
         if wanted == [ALL]:
-            wanted = list(known)
-        unknown = [name for name in wanted if name not in {*known, _FLOAT_RUNG.name}]
+            return (self.rung,)
+        unknown = [name for name in wanted if name not in {*known, FULL_RUNG.name}]
         if unknown:
             raise InputError(
                 f"no rung {', '.join(unknown)} in recipe {self.name}; it has {', '.join(known)}"
             )
-        chosen = [rung for name, rung in known.items() if name in wanted]
+        chosen = tuple(rung for name, rung in known.items() if name in wanted)
         if not chosen:
             raise InputError("only the full model is asked for: name a rung to hold against it")
-        return (_FLOAT_RUNG, *chosen)
-
-
-def _split(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
+        return (chosen,)
 
 
 def load(name: str) -> CompressRecipe:

@@ -157,7 +157,9 @@ class Workshop:
     def _slim(self, rung: Rung) -> Student:
         how, photographs = self.recipe, self.photographs
         by_chance = rung.net == RANDOM
-        aim = Aim(how.work, RANDOM if by_chance else how.criterion, how.rounds, even=by_chance)
+        aim = Aim(
+            self._work(rung), RANDOM if by_chance else how.criterion, how.rounds, even=by_chance
+        )
         start = self._sized()
         rows = photographs.chosen(self.side).rows
         seen = Seen(photographs.at(self.side).values[rows], photographs.truth.labels[rows])
@@ -226,6 +228,9 @@ class Workshop:
     def _lesson(self, side: int) -> Lesson:
         return self.photographs.lesson(side, self.full, self.recipe.views)
 
+    def _work(self, rung: Rung) -> float:
+        return rung.work or self.recipe.work
+
     def _course(self, epochs: int) -> Course:
         how = self.recipe
         return Course(epochs, how.learning_rate, how.batch, self.seed)
@@ -237,7 +242,12 @@ class Workshop:
         if rung.net != FULL:
             parts.append(self.side)
         if rung.net not in (FULL, PEER):
-            parts += [how.work, how.rounds, how.photographs, rung.net == RANDOM or how.criterion]
+            parts += [
+                self._work(rung),
+                how.rounds,
+                how.photographs,
+                rung.net == RANDOM or how.criterion,
+            ]
         if rung.distil:
             rate = how.peer_rate if rung.net == PEER else how.learning_rate
             parts += [rung.distil, rate, how.batch, how.views]

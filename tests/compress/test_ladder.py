@@ -193,6 +193,21 @@ def test_without_a_rung_that_passes_every_reason_is_named(climbed):
     )
 
 
+@pytest.mark.parametrize(
+    ("rungs", "held", "settled"),
+    [
+        ((2, 4), OPEN, False),  # both fail the gate
+        ((2, 3), OPEN, True),  # one passes
+        ((2, 3), Limits(max_ms=5), True),  # it passes and is too slow
+        ((2, 4), Limits(max_ms=20), False),  # one is too slow, the other fails the gate alone
+        ((2, 4), Limits(max_ms=5), True),  # both are too slow, and fail the gate
+    ],
+)
+def test_more_is_worth_a_try_only_where_the_gate_alone_is_in_the_way(climbed, rungs, held, settled):
+    found = Ladder((climbed[0], *(climbed[at] for at in rungs)), Gate(), held)
+    assert found.settled() is settled
+
+
 def test_the_full_model_is_never_chosen(climbed):
     assert Ladder((climbed[0], climbed[4]), Gate(), OPEN).best() is None
 

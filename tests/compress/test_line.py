@@ -27,6 +27,7 @@ from dermcompress.ladder import Limits
 from dermcompress.recipe import CompressRecipe, Rung
 from dermedge import image, novelty, quality, table
 from dermedge.bundle import open_bundle
+from dermedge.compare import Comparison
 from dermedge.contract import NOTICE
 from dermedge.diagnose import Diagnostician
 from dermedge.errors import (
@@ -62,7 +63,7 @@ RECIPE = CompressRecipe(
         Rung("float16", recipe.FULL, export="float16"),
         SHIP,
         Rung("slim-sparse-qat", recipe.SLIM, distil=1, sparsity=0.5),
-        Rung("slim-random-ptq", recipe.RANDOM, export="ptq"),
+        Rung("slim-random-ptq", recipe.RANDOM, export="ptq", work=0.8),
         Rung("slim-distil-ptq-ends", recipe.SLIM, 1, export="ptq", keep=("first", "last")),
         Rung("slim-distil-ptq-edge", recipe.SLIM, 1, export="ptq-edge"),
     ),
@@ -116,7 +117,9 @@ def test_every_rung_is_built_and_measured_beside_the_full_model(result: line.Res
     assert list(by_name) == ["float", *(rung.name for rung in RECIPE.rung)]
     full, small = by_name["float"], by_name["slim-distil-qat"]
     # 48 pixels in place of 64, and a share of the rest.
-    assert small.macs == pytest.approx(0.6 * (48 / 64) ** 2 * full.macs, rel=0.15)
+    resized = (48 / 64) ** 2 * full.macs
+    assert small.macs == pytest.approx(0.6 * resized, rel=0.15)
+    assert by_name["slim-random-ptq"].macs == pytest.approx(0.8 * resized, rel=0.15)
     assert by_name["slim-sparse-qat"].zeros == pytest.approx(0.5, abs=0.02)
     assert by_name["float16"].measured.sizes.model < 0.55 * full.measured.sizes.model
     for rung in result.ladder.small:
@@ -249,6 +252,26 @@ def test_what_fails_the_gate_is_not_shipped_and_the_reason_is_told(
     assert forced.contract.notice.endswith(NOTICE)
     assert "FAILED ITS GATE" in forced.card
     assert result.shipped.name
+
+
+def test_the_next_rung_is_built_only_if_those_before_it_fail_the_gate(
+    run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rungs = [Rung(name, recipe.FULL, export=name) for name in ("dynamic", "float16", "ptq")]
+    judge = line.gate.judge
+
+    def against_dynamic(beside: Comparison, *rest: Any) -> tuple[str, ...]:
+        made = beside.small.predictions.contract.provenance.metrics["made"]["rung"]
+        return ("it lost something",) if made == str(rungs[0]) else judge(beside, *rest)
+
+    monkeypatch.setattr(line.gate, "judge", against_dynamic)
+    told: list[str] = []
+    how = replace(RECIPE, rung=tuple(rungs), ship=("dynamic", "float16", "ptq"))
+    done = line.compress(line.Job(run, tmp_path / "out", how), store, told.append)
+    assert [rung.name for rung in done.ladder.rungs] == ["float", "dynamic", "float16"]
+    assert done.shipped.name == "float16"
+    assert "no rung passes the gate:\n  dynamic: it lost something\nThe next: float16" in told
+    assert not (tmp_path / "out" / line.RUNGS / "ptq.kit").exists()
 
 
 def test_limits_that_nothing_meets_name_the_nearest(

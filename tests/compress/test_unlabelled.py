@@ -207,7 +207,7 @@ LEARNT = Rung("learnt", FULL, export="qat")
 UNTAUGHT = Rung("untaught", FULL, export="ptq")
 HOW = CompressRecipe(
     "tests",
-    ship="taught",
+    ship=("taught",),
     work=0.6,
     rounds=1,
     photographs=16,
@@ -406,7 +406,7 @@ def test_the_whole_line_says_how_many_and_packs_it(
     run = SimpleNamespace(contract=own, model=lambda: learnt, table=lambda *_: labelled)
     monkeypatch.setattr(line.runs, "open_run", lambda _: run)
     half = Rung("half", FULL, distil=1, export="float16")
-    how = replace(HOW, ship="half", rung=(half,), gate=Gate(1, 1, 1))
+    how = replace(HOW, ship=("half",), rung=(half,), gate=Gate(1, 1, 1))
     given = tuple(table.root for table in further.tables)
     said: list[str] = []
     with Store(tmp_path / "store", 8 * 10**9) as store:

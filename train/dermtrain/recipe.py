@@ -231,14 +231,20 @@ def _value(kind: Any, value: Any, where: str, key: str) -> Any:
 def to_toml(recipe: Checked) -> str:
     """A recipe with every value resolved, as TOML."""
     values = dataclasses.asdict(recipe)  # type: ignore[call-overload]
-    plain = {k: v for k, v in values.items() if not isinstance(v, (dict, tuple, list))}
-    lines = [_lines(plain)]
-    for key, value in values.items():
+    tables = {k: v for k, v in values.items() if _is_table(v)}
+    lines = [_lines({k: v for k, v in values.items() if k not in tables})]
+    for key, value in tables.items():
         if isinstance(value, dict):
             lines.append(f"\n[{key}]\n{_lines(value)}")
-        elif isinstance(value, (tuple, list)):
+        else:
             lines += [f"\n[[{key}]]\n{_lines(one)}" for one in value]
     return "".join(lines)
+
+
+def _is_table(value: object) -> bool:
+    """Whether a value is a table of TOML, or an array of them."""
+    first = value[0] if isinstance(value, (tuple, list)) and value else value
+    return isinstance(first, dict)
 
 
 def _lines(values: dict[str, Any]) -> str:
