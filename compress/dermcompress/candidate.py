@@ -7,7 +7,8 @@ embeddings of its own. And so are the limits of quality: they belong to a size o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,14 @@ import numpy.typing as npt
 
 from dermcompress import card, convert, metadata
 from dermcompress.recipe import FLOAT, FULL, Rung
+from dermcompress.scored import Scored, score
 from dermcompress.workshop import Built, Workshop
 from dermedge import bundle, golden, novelty
 from dermedge.contract import FAILED_GATE, NOTICE, Contract, Model
 from dermedge.errors import BundleError
-from dermedge.model import Classifier, Outputs, runtimes
-from dermedge.novelty import Watch
+from dermedge.model import Classifier, runtimes
 from dermedge.quality import limits_from
 from dermtrain.calibrate import freeze
-from dermtrain.dataset import Pixels
 
 _LEARNT_FROM = 2000  # training photographs that novelty is fitted on, at most
 
@@ -63,13 +63,23 @@ def pack(
             Classifier(built.model, terms, runtime=runtime).scores(pixels.values[:1])
         except BundleError as error:
             note(f"{rung.name}: {error}")
-    seen = _run(classifier, pixels, photographs.rows("val"), workshop)
+    sha256 = hashlib.sha256(built.model).hexdigest()
+
+    def scored(split: str, step: int = 1) -> Scored:
+        """Every photograph of a split, or every second, ..."""
+        rows = photographs.rows(split)[::step]
+        kept = workshop.kept(".scored", sha256, classifier.runtime, split, len(rows))
+        return score(classifier, pixels.values, rows, kept, workshop.progress)
+
+    validation = scored("val")
     # The full model's were frozen when it was trained; they stand in its own contract.
     if (rung.net, rung.export, rung.distil, rung.sparsity) != (FULL, FLOAT, 0, 0.0):
-        tested = _run(classifier, pixels, photographs.rows("test"), workshop)
-        scores = {"val": _scores(seen), "test": _scores(tested)}
+        scores = {"val": validation.scores, "test": scored("test").scores}
         terms = _calibrated(terms, rung, built, workshop, scores)
-    watch = _watch(classifier, seen, workshop, pixels)
+    watch = None
+    if len(validation.embeddings) and len(photographs.train) >= novelty.MIN_TRAINING:
+        learnt = scored("train", -(-len(photographs.train) // _LEARNT_FROM))
+        watch = novelty.fit(learnt.embeddings, validation.embeddings)
     terms = dataclasses.replace(terms, novelty=watch and watch.terms)
     title = f"{rung.name}: {rung}, {rung.export}"
     model = metadata.with_metadata(built.model, terms, title)
@@ -108,37 +118,3 @@ def _calibrated(
             metrics={**frozen.metrics, "made": built.made},
         ),
     )
-
-
-def _watch(
-    classifier: Classifier, seen: Sequence[Outputs], workshop: Workshop, pixels: Pixels
-) -> Watch | None:
-    """What tells the unlike, fitted on training; `seen` is what the model gave on validation."""
-    validation, train = _embeddings(seen), workshop.photographs.train
-    if not len(validation) or len(train) < novelty.MIN_TRAINING:
-        return None
-    step = -(-len(train) // _LEARNT_FROM)
-    learnt = _run(classifier, pixels, train[::step], workshop)
-    return novelty.fit(_embeddings(learnt), validation)
-
-
-def _run(
-    classifier: Classifier, pixels: Pixels, rows: npt.NDArray[np.int64], workshop: Workshop
-) -> list[Outputs]:
-    """What the model gives for some photographs in the device's runtime."""
-    found = []
-    for done, row in enumerate(rows, 1):
-        found.append(classifier.run(pixels.values[np.array([row])]))
-        workshop.progress("scoring", done, len(rows))
-    return found
-
-
-def _scores(seen: Sequence[Outputs]) -> npt.NDArray[np.float32]:
-    """Logits, float32 (rows, classes)."""
-    return np.stack([outputs.scores for outputs in seen])
-
-
-def _embeddings(seen: Sequence[Outputs]) -> npt.NDArray[np.float32]:
-    """float32 (rows, d); without rows if the model gives none."""
-    each = [outputs.embedding for outputs in seen if outputs.embedding is not None]
-    return np.stack(each) if each else np.empty((0, 0), np.float32)

@@ -111,7 +111,7 @@ class Workshop:
         parts = [*self._of(rung), rung.export, self.whole, seen, learnt]
         if rung.keep:  # what is kept of rungs without it keeps its name
             parts += ["keep", *sorted(self.in_float(rung))]
-        path, notes = self._kept(".tflite", *parts), self._kept(".json", *parts)
+        path, notes = self.kept(".tflite", *parts), self.kept(".json", *parts)
         if not path.is_file() or not notes.is_file():
             model = self._export(rung, pupil)
             worst = () if rung.export in _PLAIN else self._worst(pupil, model)
@@ -153,6 +153,23 @@ class Workshop:
         if rung.net == FULL:
             return self.full
         return self._step(rung, lambda: self._slim(rung))
+
+    def kept(self, suffix: str, *parts: object) -> Path:
+        """Where a step's result is kept; the name changes with all that it is made of.
+
+        Args:
+            suffix: Of the name.
+            parts: What it is made of, beside the full model and its photographs.
+
+        Raises:
+            StorageError: There is no room for it.
+        """
+        run = self.source.contract.model.sha256
+        name = digest(__version__, run, self.photographs.key, self.seed, *parts)
+        path = self.store.entry(f"compress-{run[:16]}") / f"{name}{suffix}"
+        if not path.is_file():
+            self.store.reserve(_ROOM)
+        return path
 
     def _slim(self, rung: Rung) -> Student:
         how, photographs = self.recipe, self.photographs
@@ -209,7 +226,7 @@ class Workshop:
 
     def _step(self, rung: Rung, make: Callable[[], Student]) -> Student:
         """Take a step, or find what it gave."""
-        path = self._kept(".npz", *self._of(rung))
+        path = self.kept(".npz", *self._of(rung))
         if not path.is_file():
             make().save(path)
         side = self.full.side if rung.net == FULL else self.side
@@ -256,15 +273,6 @@ class Workshop:
         if rung.distil or rung.sparsity:
             parts += self.photographs.further
         return parts
-
-    def _kept(self, suffix: str, *parts: object) -> Path:
-        """Where a step's result is kept; the name changes with all that it is made of."""
-        run = self.source.contract.model.sha256
-        name = digest(__version__, run, self.photographs.key, self.seed, *parts)
-        path = self.store.entry(f"compress-{run[:16]}") / f"{name}{suffix}"
-        if not path.is_file():
-            self.store.reserve(_ROOM)
-        return path
 
 
 def _noisiest(layers: Sequence[Mapping[str, Any]]) -> str | None:

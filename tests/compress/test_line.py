@@ -231,7 +231,11 @@ def test_a_second_call_builds_nothing_anew_and_gives_the_same_bytes(
 ) -> None:
     for step in ("slim", "mimic", "sparsify", "quantize_aware"):
         monkeypatch.setattr(workshop, step, lambda *_, **__: pytest.fail("done again"))
-    again = compress(line.Job(run, tmp_path / "out", RECIPE, rungs="slim-sparse-qat"), store)
+    what = line.Job(run, tmp_path / "out", RECIPE, rungs="slim-sparse-qat")
+    stages: set[str] = set()
+    again = line.compress(what, store, lambda _: None, lambda stage, *_: stages.add(stage))
+    assert "judging photographs" in stages  # what proves is measured anew
+    assert "scoring" not in stages
     before = next(rung for rung in result.ladder.rungs if rung.name == "slim-sparse-qat")
     assert open_bundle(again.shipped.bundle).sha256 == open_bundle(before.bundle).sha256
 
