@@ -65,8 +65,8 @@ def compress(
     Builds the recipe's rungs (slim, distil, sparsify, quantize), calibrates each anew, measures
     them beside the full model, and ships the first that passes the gate as small.kit; of those that
     --rungs names, all are built, and the fastest that passes is shipped. The full model is
-    float.kit, the page ladder.html. Exit code 3 if none passes. Finished steps are kept: an
-    interrupted command, called again, goes on.
+    float.kit, the page ladder.html. Exit code 3 if none passes and keeps the limits. Finished
+    steps are kept: an interrupted command, called again, goes on.
 
     \b
     Example:

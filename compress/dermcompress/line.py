@@ -72,9 +72,10 @@ class Result:
 
 
 def compress(job: Job, store: Store, note: Note, progress: Progress = silent) -> Result:
-    """Build the rungs, measure them side by side, and ship the fastest that passes the gate.
+    """Build the rungs, measure them side by side, and ship one that passes the gate.
 
-    Where the recipe chooses the rungs, the next is built only if those before it fail the gate.
+    Of rungs that are asked for by name, the fastest that passes; else the recipe's are tried in
+    turn, and the next is built only if those before it fail.
     Every step is kept in the store: an interrupted run loses the step at work, no more.
 
     Raises:

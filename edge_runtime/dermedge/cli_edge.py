@@ -24,9 +24,7 @@ _Python = Annotated[
 _Extra = Annotated[
     list[str] | None, typer.Option(help="An extra of the kit, as sign, crypt or report.")
 ]
-_Wheel = Annotated[
-    Path | None, typer.Option(help="The kit's wheel. [the clone's, else the index's]")
-]
+_Wheel = Annotated[Path | None, typer.Option(help="The kit's own wheel (make wheels).")]
 _Bundle = Annotated[str, typer.Option(help="A bundle's whole path; or installed.")]
 _Source = Annotated[str, typer.Option(help="The camera, as for kit camera.")]
 _Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the interpreter.")]
@@ -105,25 +103,31 @@ def install(
 ) -> None:
     """Install the kit on this device with a service that judges from its start on; needs root.
 
-    It makes a virtual environment that sees the system's Picamera2, fills it from the wheelhouse or
-    the index, and writes dermkit-camera.service. To run it again is an update. systemd is left
-    alone unless --systemctl is given; the lines to run are printed. Records and models are in
-    /var/lib/dermkit, and stay there when the kit is taken off.
+    It makes a virtual environment that sees the system's Picamera2, fills it from the wheelhouse,
+    or from the kit's wheel and the index, and writes dermkit-camera.service. To run it again is an
+    update. systemd is left alone unless --systemctl is given; the lines to run are printed. Records
+    and models are in /var/lib/dermkit, and stay there when the kit is taken off.
 
     \b
     Example:
-      kit edge install --dry-run
-      kit edge install --source picamera2 --wheelhouse wheels --extra sign --systemctl
-      kit edge install --extra sign --extra web -- --web --web-listen 0.0.0.0 --web-tls auto
+      kit edge install --wheelhouse wheels --dry-run
+      kit edge install --wheelhouse wheels --extra sign --source picamera2 --systemctl
+      kit edge install --wheelhouse wheels --extra web -- --web --web-listen 0.0.0.0 --web-tls auto
       kit edge install --uninstall --systemctl
     """
     from dermedge import installation
+    from dermedge.errors import InputError
     from dermedge.service import STATE, Service
 
     if wheelhouse is not None and wheel is not None:
         raise typer.BadParameter("--wheelhouse and --wheel: only one of them")
     if uninstall:
         steps = installation.uninstall(env, systemctl)
+    elif wheelhouse is None and wheel is None:
+        raise InputError(
+            "name the kit: --wheelhouse (kit edge wheelhouse collects one), or --wheel: "
+            f"{installation.UNPUBLISHED}"
+        )
     else:
         chosen = Service(env, bundle, source, threads, allow_unsigned, _checked(options or []))
         wanted = installation.requirement(wheel, tuple(extra or ()))

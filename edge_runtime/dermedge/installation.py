@@ -15,6 +15,10 @@ from dermedge.ribbon import NUMPY_2
 from dermedge.service import STATE, UNIT, Service, unit
 
 DISTRIBUTION = "dermkit-edge"
+# Whoever takes that name there would be root on the device.
+UNPUBLISHED = (
+    f"{DISTRIBUTION} is in no public index yet; make wheels, in a clone, builds it into dist/"
+)
 ENVIRONMENT = Path("/opt/dermkit")
 UNITS = Path("/etc/systemd/system")
 
@@ -62,7 +66,7 @@ def requirement(wheel: Path | None, extras: Sequence[str]) -> str:
     """The kit as pip is to find it.
 
     Args:
-        wheel: The kit's wheel; None: by its name, in the wheelhouse or the index.
+        wheel: The kit's wheel; None: by its name, in a wheelhouse.
         extras: Extras of the kit, as sign.
 
     Raises:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dermedge import __version__, atomic
 from dermedge.errors import InputError, KitError, MissingError, StorageError
-from dermedge.installation import DISTRIBUTION, ENVIRONMENT, requirement
+from dermedge.installation import DISTRIBUTION, ENVIRONMENT, UNPUBLISHED, requirement
 from dermedge.ribbon import NUMPY_2
 
 NOTE = "INSTALL.txt"
@@ -57,7 +57,7 @@ def collect(out: Path, target: Target, wheel: Path | None, say: Say) -> Sequence
     Args:
         out: The folder; it appears whole or not at all.
         target: For which device.
-        wheel: The kit's own wheel; None: built from the clone that runs, else from the index.
+        wheel: The kit's own wheel; None: built from the clone that runs.
         say: Told each package as it is collected.
 
     Returns:
@@ -114,17 +114,10 @@ def _own_wheel(folder: Path, wheel: Path | None, say: Say) -> Path:
         if not wheel.name.startswith("dermkit_edge-") or not zipfile.is_zipfile(wheel):
             raise InputError(f"{wheel} is no wheel of {DISTRIBUTION}; make wheels builds one")
         return Path(shutil.copy(wheel, folder))
+    if not (_SOURCE / "pyproject.toml").is_file():
+        raise InputError(f"name the kit's own wheel with --wheel: {UNPUBLISHED}")
     say(f"{DISTRIBUTION} {__version__}")
-    if (_SOURCE / "pyproject.toml").is_file():
-        _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(_SOURCE))
-    else:
-        wanted = f"{DISTRIBUTION}=={__version__}"
-        try:
-            _pip("download", "--no-deps", "--dest", str(folder), wanted)
-        except InputError as error:
-            raise InputError(
-                f"the index has no {wanted}; name its wheel with --wheel (make wheels builds it)"
-            ) from error
+    _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(_SOURCE))
     return next(folder.glob("dermkit_edge-*.whl"))
 
 

@@ -149,8 +149,10 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("nothing_runs")
 def test_a_dry_run_prints_commands_and_the_whole_unit(tmp_path: Path) -> None:
+    (tmp_path / "x.whl").touch()
     words = ["edge", "install", "--dry-run", "--systemctl", "--env", str(tmp_path / "env")]
-    done = CliRunner().invoke(app, [*words, "--source", "picamera2"])
+    from_folder = ("--wheelhouse", str(tmp_path))
+    done = CliRunner().invoke(app, [*words, *from_folder, "--source", "picamera2"])
     assert done.exit_code == 0, done.output
     for part in ("--system-site-packages", "| WatchdogSec=", f"systemctl enable {UNIT}"):
         assert part in done.stdout
@@ -161,15 +163,25 @@ def test_a_dry_run_prints_commands_and_the_whole_unit(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("nothing_runs")
 def test_without_root_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli_edge.os, "geteuid", lambda: 1000)
-    done = CliRunner().invoke(app, ["edge", "install", "--env", str(tmp_path / "env")])
+    (tmp_path / "x.whl").touch()
+    done = CliRunner().invoke(app, ["edge", "install", "--wheel", str(tmp_path / "x.whl")])
     assert isinstance(done.exception, KitError)
     assert "sudo" in str(done.exception)
 
 
-def test_what_remains_to_do_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("nothing_runs")
+def test_the_name_alone_is_asked_of_no_index() -> None:
+    """It is not published: whoever takes the name would be root on the device."""
+    done = CliRunner().invoke(app, ["edge", "install", "--dry-run"])
+    assert isinstance(done.exception, InputError)
+    assert "--wheelhouse (kit edge wheelhouse collects one), or --wheel" in str(done.exception)
+
+
+def test_what_remains_to_do_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.whl").touch()
     monkeypatch.setattr(installation, "perform", lambda steps, say: None)
     monkeypatch.setattr(cli_edge.os, "geteuid", lambda: 0)
-    done = CliRunner().invoke(app, ["edge", "install"])
+    done = CliRunner().invoke(app, ["edge", "install", "--wheelhouse", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "sudo systemctl daemon-reload" in done.stdout
     assert "kit bundle install small.kit --home /var/lib/dermkit" in done.stdout

@@ -116,6 +116,16 @@ def test_a_folder_that_holds_something_and_a_wheel_of_something_else_are_refused
         collect(tmp_path / "out", Target(), other, lambda name: None)
 
 
+def test_outside_of_a_clone_the_kit_s_own_wheel_has_to_be_named(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheelhouse, "_SOURCE", tmp_path)
+    monkeypatch.setattr(wheelhouse, "_pip", lambda *_, **__: pytest.fail("an index was asked"))
+    with pytest.raises(InputError, match=r"with --wheel: .* in no public index"):
+        collect(tmp_path / "out", Target(), None, lambda name: None)
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_pip_and_no_network_are_told_apart_from_no_wheel() -> None:
     assert isinstance(wheelhouse._failed("/x/python: No module named pip"), MissingError)
     offline = (
