@@ -13,6 +13,7 @@ from dermcompress.paired import Change, McNemar, Rows, auc_change, mcnemar, righ
 from dermcompress.stress import Stress
 from dermedge import metrics, topclass
 from dermedge.compare import Measured
+from dermedge.delong import Groups
 from dermedge.diagnose import Diagnostician
 from dermedge.errors import InputError
 from dermedge.predictions import Predictions
@@ -147,13 +148,14 @@ def _classes(first: Predictions, second: Predictions) -> Iterator[ClassChange]:
     two = len(labels) == 2 and bool(first.contract.positive)
     before, after = (right(p) if two else _top_right(p) for p in (first, second))
     p, q = first.class_probabilities, second.class_probabilities
+    groups = first.table.groups
     for label in labels:
         own = targets == label.id
         n, others = int(own.sum()), int((~own).sum())
         yield ClassChange(
             name=label.name,
             n=n,
-            auc=_one_against_rest(own, p[:, label.id], q[:, label.id])
+            auc=_one_against_rest(own, p[:, label.id], q[:, label.id], groups)
             if min(n, others) >= MINIMUM
             else None,
             found=share_change(before[own], after[own]) if n >= MINIMUM else None,
@@ -164,8 +166,10 @@ def _top_right(predictions: Predictions) -> Rows:
     return topclass.right(predictions.targets, predictions.class_probabilities)
 
 
-def _one_against_rest(own: Rows, before: metrics.Scores, after: metrics.Scores) -> Change:
-    bounds = metrics.auc_difference(own, before, after).interval
+def _one_against_rest(
+    own: Rows, before: metrics.Scores, after: metrics.Scores, groups: Groups
+) -> Change:
+    bounds = metrics.auc_difference(own, before, after, groups).interval
     return Change(metrics.auc(own, before), metrics.auc(own, after), bounds)
 
 

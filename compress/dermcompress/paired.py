@@ -91,14 +91,15 @@ def auc_change(before: Predictions, after: Predictions, rows: Rows | None = None
         InputError: Photographs of one class only.
     """
     rows = np.ones(len(before.targets), np.bool_) if rows is None else rows
+    groups = before.table.groups[rows]
     if before.contract.positive:
         labels = before.labels[rows]
         p, q = before.probabilities[rows], after.probabilities[rows]
-        bounds = metrics.auc_difference(labels, p, q).interval
+        bounds = metrics.auc_difference(labels, p, q, groups).interval
         return Change(metrics.auc(labels, p), metrics.auc(labels, q), bounds)
     targets = before.targets[rows]
     p, q = before.class_probabilities[rows], after.class_probabilities[rows]
-    bounds = macro_auc_difference(targets, p, q).interval
+    bounds = macro_auc_difference(targets, p, q, groups).interval
     return Change(macro_auc(targets, p), macro_auc(targets, q), bounds)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -188,7 +189,11 @@ def compare(
 
 
 def measure(
-    bundles: Sequence[Bundle], table: Table, plan: Plan, progress: Progress = silent
+    bundles: Sequence[Bundle],
+    table: Table,
+    plan: Plan,
+    progress: Progress = silent,
+    known: Mapping[str, Predictions] = MappingProxyType({}),
 ) -> list[Measured]:
     """Measure bundles on the same photographs, their timed runs taking turns.
 
@@ -197,6 +202,8 @@ def measure(
         table: Labelled photographs; those of the plan's split are measured.
         plan: What is measured.
         progress: Told of photographs, timed runs and cold starts.
+        known: What bundles said of these very photographs before, by the bundles' sha256: they are
+            not asked again.
 
     Returns:
         One for each bundle, in their order.
@@ -208,7 +215,10 @@ def measure(
         _check_same_classes(bundles[0], other)
     part = table.part_or_all(plan.split)
     judges = [Diagnostician(opened, plan.threads) for opened in bundles]
-    predictions = predict_together(judges, part, progress)
+    pairs = zip(judges, bundles, strict=True)
+    new = [judge for judge, opened in pairs if opened.sha256 not in known]
+    asked = iter(predict_together(new, part, progress) if new else ())
+    predictions = [known.get(opened.sha256) or next(asked) for opened in bundles]
     step = -(-len(part.rows) // _TIMED)
     paths = [part.path(row) for row in part.rows[::step]]
     speeds = timing.latencies(judges, [image.read(path) for path in paths], plan.runs, progress)
@@ -280,9 +290,10 @@ def auc_difference(first: Predictions, second: Predictions) -> Difference:
     Without positive classes it is the mean of each class against the rest.
     """
     if first.contract.positive:
-        return metrics.auc_difference(first.labels, first.probabilities, second.probabilities)
-    each = first.class_probabilities, second.class_probabilities
-    return macro_auc_difference(first.targets, *each)
+        each = first.probabilities, second.probabilities
+        return metrics.auc_difference(first.labels, *each, first.table.groups)
+    classes = first.class_probabilities, second.class_probabilities
+    return macro_auc_difference(first.targets, *classes, first.table.groups)
 
 
 def _agreement(first: Predictions, second: Predictions) -> Agreement:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dermedge.delong import Difference, placements
+from dermedge.delong import Difference, Groups, method, placements, variance
 from dermedge.errors import InputError
 from dermedge.intervals import Interval, Z
 
@@ -31,7 +31,9 @@ def macro_auc(classes: Classes, probabilities: npt.NDArray[np.floating]) -> floa
     return float(np.mean([np.mean(found) for _, found, _ in _each(classes, probabilities)]))
 
 
-def macro_auc_interval(classes: Classes, probabilities: npt.NDArray[np.floating]) -> Interval:
+def macro_auc_interval(
+    classes: Classes, probabilities: npt.NDArray[np.floating], groups: Groups | None = None
+) -> Interval:
     """`macro_auc` with its 95 % interval, DeLong's variance summed over the classes.
 
     By DeLong et al. 1988 an AUC is a mean over photographs of what each adds to it; what one adds
@@ -39,29 +41,42 @@ def macro_auc_interval(classes: Classes, probabilities: npt.NDArray[np.floating]
     DeLong's own interval. Where no photograph adds anything of its own (perfect order, or classes
     of one photograph), the variance says nothing and the interval has no width.
 
+    Args:
+        classes: Class numbers, (rows,).
+        probabilities: (rows, classes), higher for the class.
+        groups: Number of each photograph's patient or lesion, see `delong`.
+
     Raises:
         InputError: See `macro_auc`.
     """
     value, added = _added(classes, probabilities)
-    half = Z * math.sqrt(_variance(classes, added))
-    return Interval(
-        value, max(0.0, value - half), min(1.0, value + half), "DeLong, mean of classes"
-    )
+    half = Z * math.sqrt(_variance(classes, added, groups))
+    low, high = max(0.0, value - half), min(1.0, value + half)
+    return Interval(value, low, high, f"{method(groups)}, mean of classes")
 
 
 def macro_auc_difference(
-    classes: Classes, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]
+    classes: Classes,
+    first: npt.NDArray[np.floating],
+    second: npt.NDArray[np.floating],
+    groups: Groups | None = None,
 ) -> Difference:
     """Paired difference of `macro_auc` on the same photographs, second minus first.
+
+    Args:
+        classes: Class numbers, (rows,).
+        first: (rows, classes), higher for the class.
+        second: As `first`.
+        groups: See `macro_auc_interval`.
 
     Raises:
         InputError: See `macro_auc`.
     """
     (one, before), (two, after) = _added(classes, first), _added(classes, second)
-    value, error = two - one, math.sqrt(_variance(classes, after - before))
+    value, error = two - one, math.sqrt(_variance(classes, after - before, groups))
     low, high = max(-1.0, value - Z * error), min(1.0, value + Z * error)
     p_value = math.erfc(abs(value) / error / math.sqrt(2)) if error else None
-    return Difference(Interval(value, low, high, "DeLong, mean of classes"), p_value)
+    return Difference(Interval(value, low, high, f"{method(groups)}, mean of classes"), p_value)
 
 
 def _each(
@@ -90,10 +105,7 @@ def _added(classes: Classes, probabilities: npt.NDArray[np.floating]) -> tuple[f
     return float(np.mean([below.mean() for _, below, _ in each])), added / len(each)
 
 
-def _variance(classes: Classes, added: _Floats) -> float:
-    """Variance of the sum, the number of photographs of each class being given."""
-    total = 0.0
-    for number in np.unique(classes):
-        own = added[classes == number]
-        total += len(own) * float(own.var(ddof=1)) if len(own) > 1 else 0.0
-    return total
+def _variance(classes: Classes, added: _Floats, groups: Groups | None) -> float:
+    groups = np.arange(len(classes)) if groups is None else groups
+    members = (classes == number for number in np.unique(classes))
+    return variance([(added[own], groups[own]) for own in members])

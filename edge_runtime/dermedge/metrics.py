@@ -8,6 +8,7 @@ import numpy as np
 
 from dermedge.delong import (
     Difference,
+    Groups,
     Labels,
     Scores,
     auc,
@@ -79,13 +80,16 @@ class Agreement:
     to_positive: int
 
 
-def figures(labels: Labels, probabilities: Scores, threshold: float) -> Figures:
+def figures(
+    labels: Labels, probabilities: Scores, threshold: float, groups: Groups | None = None
+) -> Figures:
     """Every figure of one model.
 
     Args:
         labels: bool (n,), True for the positive classes.
         probabilities: (n,), calibrated probability of the positive classes together.
         threshold: Frozen operating point; a photograph is positive if its probability reaches it.
+        groups: Number of each photograph's patient or lesion, for the AUC's interval; (n,).
 
     Raises:
         InputError: One class only, lengths that differ, or a probability that is not finite.
@@ -96,7 +100,7 @@ def figures(labels: Labels, probabilities: Scores, threshold: float) -> Figures:
     return Figures(
         n=len(labels),
         positives=int(np.count_nonzero(labels)),
-        auc=auc_interval(labels, probabilities),
+        auc=auc_interval(labels, probabilities, groups),
         sensitivity=found,
         specificity=cleared,
         balanced_accuracy=(found.value + cleared.value) / 2,

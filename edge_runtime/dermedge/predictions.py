@@ -161,7 +161,8 @@ def predict_together(
 def figures_of(predictions: Predictions) -> Figures:
     """AUC, sensitivity, specificity and calibration at the contract's frozen threshold."""
     threshold = predictions.contract.decision.threshold
-    return metrics.figures(predictions.labels, predictions.probabilities, threshold)
+    each = predictions.labels, predictions.probabilities
+    return metrics.figures(*each, threshold, predictions.table.groups)
 
 
 def class_figures_of(predictions: Predictions) -> ClassFigures:
@@ -172,7 +173,8 @@ def class_figures_of(predictions: Predictions) -> ClassFigures:
 def top_figures_of(predictions: Predictions) -> TopFigures:
     """What a model without positive classes is worth: is its top class right, and how sure."""
     threshold = predictions.contract.decision.threshold
-    return topclass.figures(predictions.targets, predictions.class_probabilities, threshold)
+    each = predictions.targets, predictions.class_probabilities
+    return topclass.figures(*each, threshold, predictions.table.groups)
 
 
 def as_json(

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+import numpy.typing as npt
+
 from dermedge.errors import TableError, some
 from dermedge.image import find
 
@@ -65,6 +68,24 @@ class Table:
     def licences(self) -> str:
         """The licences of the photographs, or `unknown`."""
         return ", ".join(sorted({row.licence or "unknown" for row in self.rows}))
+
+    @property
+    def groups(self) -> npt.NDArray[np.int64]:
+        """Number of the patient of each row, else of its lesion, else one of its own; int64 (n,).
+
+        Photographs of one patient resemble each other: to take each for a sample of its own makes
+        intervals too narrow.
+        """
+        owners = [
+            ("patient", row.patient_id)
+            if row.patient_id
+            else ("lesion", row.lesion_id)
+            if row.lesion_id
+            else ("photograph", row.image)
+            for row in self.rows
+        ]
+        numbers = {owner: number for number, owner in enumerate(dict.fromkeys(owners))}
+        return np.array([numbers[owner] for owner in owners], np.int64)
 
     def path(self, row: Row) -> Path:
         """Where the row's photograph lies."""

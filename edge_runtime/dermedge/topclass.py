@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from dermedge.classes import class_figures, likeliest
 from dermedge.decide import TOP
+from dermedge.delong import Groups
 from dermedge.intervals import Interval, wilson
 from dermedge.macro import Classes, macro_auc_interval
 from dermedge.metrics import calibration_error
@@ -48,7 +49,10 @@ class TopFigures:
 
 
 def figures(
-    classes: Classes, probabilities: npt.NDArray[np.floating], threshold: float
+    classes: Classes,
+    probabilities: npt.NDArray[np.floating],
+    threshold: float,
+    groups: Groups | None = None,
 ) -> TopFigures:
     """Every figure of one model.
 
@@ -56,11 +60,12 @@ def figures(
         classes: True class numbers, (rows,).
         probabilities: Calibrated, (rows, classes).
         threshold: Frozen; see `TopFigures`.
+        groups: Number of each photograph's patient or lesion, for the AUC's interval; (rows,).
 
     Raises:
         InputError: Rows of one class only, or a probability that is not finite.
     """
-    auc = macro_auc_interval(classes, probabilities)  # checks both
+    auc = macro_auc_interval(classes, probabilities, groups)  # checks both
     known = class_figures(classes, probabilities)
     correct, leading = right(classes, probabilities), probabilities.max(axis=1)
     found = named(probabilities, threshold)

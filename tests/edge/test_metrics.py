@@ -1,3 +1,5 @@
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -117,6 +119,60 @@ def test_fast_delong_is_delong_by_definition(pairs):
     assert found.value == pytest.approx(two - one, abs=1e-12)
     if found.method == "DeLong":
         assert found.low == pytest.approx(max(-1, two - one - Z * variance**0.5), abs=1e-6)
+
+
+def crowd(copies: int, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """Labels, two models' scores and groups of 120 lesions with so many photographs each."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(120) % 4 == 0
+    first = labels + rng.normal(0, 1, 120)
+    second = first + rng.normal(0, 0.5, 120)
+    return tuple(np.repeat(part, copies) for part in (labels, first, second, np.arange(120)))
+
+
+def test_groups_of_one_are_delong_s_own():
+    labels, first, second, groups = crowd(1)
+    assert metrics.auc_interval(labels, first, groups) == metrics.auc_interval(labels, first)
+    found = metrics.auc_difference(labels, first, second, groups)
+    assert found == metrics.auc_difference(labels, first, second)
+    assert found.interval.method == "DeLong"
+
+
+def test_a_photograph_taken_thrice_proves_no_more_than_once():
+    once, thrice = crowd(1), crowd(3)
+    alone = metrics.auc_difference(*once[:3]).interval
+    found = metrics.auc_difference(*thrice).interval
+    assert found.method == "DeLong, by patient or lesion (Obuchowski 1997)"
+    assert (found.low, found.value, found.high) == pytest.approx(
+        (alone.low, alone.value, alone.high), abs=1e-12
+    )
+    naive = metrics.auc_difference(*thrice[:3]).interval
+    assert naive.low > alone.low
+    one, three = metrics.auc_interval(*once[:2]), metrics.auc_interval(*thrice[:2], thrice[3])
+    assert (three.low, three.high) == pytest.approx((one.low, one.high), abs=1e-12)
+
+
+def test_groups_with_both_classes_cover_what_they_promise():
+    """Patients with several lesions of both classes; a third of a score is the patient's own."""
+    rng, covered = np.random.default_rng(3), {"groups": 0, "photographs": 0}
+    truth = float(NormalDist(0, 2**0.5 * 1.5**0.5).cdf(1))
+    for _ in range(400):
+        groups = np.repeat(np.arange(60), 5)
+        labels = rng.random(300) < np.where(groups % 2, 0.6, 0.1)
+        scores = labels + rng.normal(0, 1, 300) + rng.normal(0, 0.5**0.5, 60)[groups]
+        for name, own in (("groups", groups), ("photographs", None)):
+            found = metrics.auc_interval(labels, scores, own)
+            covered[name] += found.low <= truth <= found.high
+    assert covered["groups"] / 400 == pytest.approx(0.95, abs=0.03)
+    assert covered["photographs"] < covered["groups"]
+
+
+def test_a_class_of_one_group_has_newcombe_s_interval():
+    labels, first, _, groups = crowd(1)
+    groups = np.where(labels, 500, groups)
+    found = metrics.auc_interval(labels, first, groups)
+    assert found.method == "Newcombe"
+    assert found.high - found.low > 0.5
 
 
 def test_delong_is_near_the_bootstrap():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,7 @@ from sklearn import metrics as sk
 
 from dermedge import delong
 from dermedge.metrics import calibration_error
-from dermedge.table import Row
+from dermedge.table import Row, Table
 from dermtrain.evaluation import benefit, binary, operating, probability, ranking, resample
 from dermtrain.evaluation.sample import Sample, weigh
 
@@ -226,7 +228,8 @@ def test_groups_are_patients_else_lesions_else_photographs() -> None:
         Row("f", "x"),
         Row("g", "x"),
     ]
-    assert resample.groups(rows).tolist() == [0, 0, 1, 2, 2, 3, 4]
+    table = Table(Path("labels.csv"), Path(), tuple(rows))
+    assert table.groups.tolist() == [0, 0, 1, 2, 2, 3, 4]
 
 
 def test_photographs_of_one_group_are_drawn_together_and_as_many_groups_as_there_are() -> None:

@@ -144,7 +144,7 @@ def measure(
     Args:
         labels: (n,), True for the positive classes.
         probabilities: (n,), calibrated.
-        group: Of each photograph, (n,); see `resample.groups`.
+        group: Of each photograph, (n,); see `Table.groups`.
         rule: Frozen threshold and assumed prevalence.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.

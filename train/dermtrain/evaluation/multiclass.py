@@ -71,7 +71,7 @@ def measure(
         names: Of the classes.
         targets: Class numbers, (n,).
         probabilities: Calibrated, (n, classes).
-        group: Of each photograph, (n,); see `resample.groups`.
+        group: Of each photograph, (n,); see `Table.groups`.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
     """

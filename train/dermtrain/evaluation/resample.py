@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from dermedge.intervals import Interval
-from dermedge.table import Row
 from dermtrain.evaluation.sample import Floats, Labels, Sample, weigh
 
 _AT_ONCE = 2_000_000  # weights held in memory at a time
 METHOD, NO_SPREAD = "group bootstrap", "no spread in the resamples"
-
-
-def groups(rows: Sequence[Row]) -> npt.NDArray[np.int64]:
-    """Number of the patient of each row, else of its lesion, else one of its own; int64 (n,).
-
-    Photographs of one patient resemble each other: to draw them one by one would make the intervals
-    too narrow (Field & Welsh 2007, J. R. Statist. Soc. B 69:369).
-    """
-    names = [_name(row) for row in rows]
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return np.array([numbers[name] for name in names], np.int64)
 
 
 def drawn(group: npt.NDArray[np.int64], resamples: int, seed: int) -> Iterator[Floats]:
@@ -73,9 +61,3 @@ def percentile(value: float, draws: Floats) -> Interval:
     low, high = np.percentile(draws, (2.5, 97.5))
     low, high = float(min(low, value)), float(max(high, value))
     return Interval(value, low, high, METHOD if low < high else NO_SPREAD)
-
-
-def _name(row: Row) -> tuple[str, str]:
-    if row.patient_id:
-        return "patient", row.patient_id
-    return ("lesion", row.lesion_id) if row.lesion_id else ("photograph", row.image)

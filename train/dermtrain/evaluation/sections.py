@@ -8,7 +8,6 @@ from dermedge import table as tables
 from dermedge.intervals import Interval
 from dermedge.table import Table
 from dermtrain.evaluation.checklists import NOT_DONE, UNKNOWN
-from dermtrain.evaluation.resample import groups
 from dermtrain.evaluation.robustness import TITLES
 from dermtrain.evaluation.study import Study
 from dermtrain.evaluation.subgroups import Attribute
@@ -269,7 +268,7 @@ def _known(table: Table) -> str:
     lesions = sum(bool(row.lesion_id) for row in table.rows)
     if not patients and not lesions:
         return "none: each photograph counts as its own group, so intervals may be too narrow"
-    count = len(set(groups(table.rows).tolist()))
+    count = len(set(table.groups.tolist()))
     return f"patient of {patients}, lesion of {lesions} photographs; {count} groups in all"
 
 

@@ -22,7 +22,6 @@ from dermtrain.evaluation import (
     calibration,
     judge,
     multiclass,
-    resample,
     subgroups,
 )
 from dermtrain.evaluation.judge import Judge
@@ -133,7 +132,7 @@ def study(
         InputError: One class only, or photographs that can't be read.
     """
     predictions = judge.predict(model, table, plan.views, progress)
-    group = resample.groups(table.rows)
+    group = table.groups
     terms = model.contract
     every = np.ones(len(group), np.bool_)
     whole = _measure(predictions, group, plan, every)
