@@ -15,6 +15,7 @@ import tensorflow as tf
 from dermcompress.student import Student
 from dermedge import atomic
 from dermedge.progress import Progress, silent
+from dermtrain import memmap
 from dermtrain.features import BATCH, Source, half, mirror
 
 GRID = 4  # maps are compared on so many cells a side: sizes of teacher and student may differ
@@ -55,36 +56,41 @@ def ask(
     Raises:
         StorageError: They do not fit on the disk.
     """
-    shapes = _shapes(teacher, len(rows), views)
-    files = {name: folder / f"{name}.npy" for name in shapes}
-    if not all(path.is_file() for path in files.values()):
+    shapes, files = _shapes(teacher, len(rows), views), _files(teacher, folder)
+    if not kept(teacher, folder):
         with ExitStack() as stack:
-            kept = [
-                np.lib.format.open_memmap(
-                    stack.enter_context(atomic.whole(files[name])), "w+", dtype, shape
-                )
-                for name, (dtype, shape) in shapes.items()
+            filling = [
+                memmap.create(stack.enter_context(atomic.whole(path)), *shape)
+                for path, shape in zip(files, shapes, strict=True)
             ]
-            _fill(kept, teacher, source, rows, views, progress)
-            for values in kept:
+            _fill(filling, teacher, source, rows, views, progress)
+            for values in filling:
                 values.flush()
-    logits, *maps = (np.load(path, mmap_mode="r") for path in files.values())
+    logits, *maps = (np.load(path, mmap_mode="r") for path in files)
     return Answers(logits, dict(zip(teacher.kept, maps, strict=True)))
+
+
+def kept(teacher: Student, folder: Path) -> bool:
+    """Whether a folder holds all the answers."""
+    return all(path.is_file() for path in _files(teacher, folder))
 
 
 def size(teacher: Student, rows: int, views: int) -> int:
     """What the answers take on the disk, bytes."""
-    shapes = _shapes(teacher, rows, views).values()
+    shapes = _shapes(teacher, rows, views)
     return sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for dtype, shape in shapes)
 
 
-def _shapes(teacher: Student, rows: int, views: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
+def _files(teacher: Student, folder: Path) -> list[Path]:
+    """Logits first, then each stage's maps."""
+    return [folder / f"{name}.npy" for name in (_LOGITS, *teacher.kept)]
+
+
+def _shapes(teacher: Student, rows: int, views: int) -> list[tuple[Any, tuple[int, ...]]]:
+    """Dtype and shape of each file."""
     classes = int(teacher.net.output_shape[-1])
-    grids = {name: (views, rows, GRID, GRID, len(ids)) for name, ids in teacher.kept.items()}
-    return {
-        _LOGITS: (np.float32, (views, rows, classes)),
-        **{name: (np.float16, shape) for name, shape in grids.items()},
-    }
+    grids = [(views, rows, GRID, GRID, len(ids)) for ids in teacher.kept.values()]
+    return [(np.float32, (views, rows, classes)), *((np.float16, shape) for shape in grids)]
 
 
 def _fill(

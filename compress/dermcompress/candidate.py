@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,13 +88,19 @@ def pack(
     return bundle.pack(path, terms, model, card.write(terms, title), vectors, more)
 
 
-def mark(path: Path, reasons: tuple[str, ...]) -> None:
-    """Write a bundle that failed the gate anew, so that it says so wherever it is used."""
-    found = bundle.open_bundle(path)
+def mark(source: Path, target: Path, reasons: Sequence[str]) -> None:
+    """Write a bundle that may not be shipped anew, so that it says why wherever it is used.
+
+    Args:
+        source: The bundle as it was packed.
+        target: The marked one; may be the same.
+        reasons: Why not.
+    """
+    found = bundle.open_bundle(source)
     said = f"{FAILED_GATE}: {'; '.join(reasons)}. {NOTICE}"
     terms = dataclasses.replace(found.contract, notice=said)
     card_too = f"**{said}**\n\n{found.card}"
-    bundle.pack(path, terms, found.model, card_too, found.golden, found.novelty)
+    bundle.pack(target, terms, found.model, card_too, found.golden, found.novelty)
 
 
 def _calibrated(

@@ -55,7 +55,7 @@ def compress(
     images: Images = None,
     unlabelled: _Unlabelled = None,
     recipe: Annotated[str, typer.Option(help="A shipped recipe, or a .toml file.")] = "default",
-    seed: Annotated[int, typer.Option(help="Of sampling and shuffling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of sampling and shuffling.")] = 0,
     cache: Cache = None,
     cache_limit: CacheLimit = 30.0,
     as_json: Json = False,

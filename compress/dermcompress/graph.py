@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ class Space:
     """Channels that lie together wherever they lie, such as a residual stream.
 
     Attributes:
-        name: The first layer that writes them.
+        name: The first layer that writes them; with a number, if it writes those of others too.
         ids: Their numbers in `Channels`, rising, int64 (channels,).
         carriers: Names of the layers whose outputs hold them.
     """
@@ -91,7 +92,13 @@ class Channels:
         for number, names in carriers.items():
             if number not in self.fixed:
                 groups.setdefault(tuple(names), []).append(number)
-        return [Space(n[0], np.array(sorted(ids)), n) for n, ids in groups.items()]
+        found, parts = [], Counter[str]()
+        for names, ids in groups.items():
+            first = names[0]
+            parts[first] += 1
+            name = first if parts[first] == 1 else f"{first}, part {parts[first]}"
+            found.append(Space(name, np.array(sorted(ids)), names))
+        return found
 
     def masks(self, leaving: set[int]) -> dict[str, Mask]:
         """Layer name -> which of its output's channels stay, bool (channels,)."""

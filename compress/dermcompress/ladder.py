@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from dermedge.compare import Comparison, Measured, Setting
 from dermedge.delong import Difference
 from dermedge.errors import InputError
 from dermedge.gate import Gate
+
+_EQUAL = 1.05  # latencies of one net, measured twice in one call, differ by a few hundredths
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,15 @@ class Ladder:
         )
 
     def best(self) -> Climbed | None:
-        """The fastest rung that passes the gate and keeps the limits; None if there is none."""
-        return _fastest(rung for rung in self._passing() if not self._broken(rung))
+        """The fastest rung that passes the gate and keeps the limits; None if there is none.
+
+        Of those that are as fast but for what chance does to a latency, the one whose ranking is
+        proved best.
+        """
+        kept = [rung for rung in self._passing() if not self._broken(rung)]
+        least = min((rung.ms for rung in kept), default=0.0)
+        equals = (rung for rung in kept if rung.ms <= _EQUAL * least)
+        return max(equals, key=proved, default=None)
 
     def nearest(self) -> Climbed | None:
         """The rung that passes the gate and comes nearest to the limits; None if none passes.
@@ -224,8 +233,9 @@ class Ladder:
         return f"Within the limits, but failing the gate: {', '.join(names)}." if names else ""
 
 
-def _fastest(rungs: Iterable[Climbed]) -> Climbed | None:
-    return min(rungs, key=lambda rung: (rung.ms, rung.mb), default=None)
+def proved(rung: Climbed) -> float:
+    """Lower bound of its AUC less the full model's."""
+    return rung.ranking.interval.low if rung.ranking else 0.0
 
 
 def _dominates(one: Climbed, other: Climbed) -> bool:

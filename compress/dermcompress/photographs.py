@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import tf_keras as keras
 
-from dermcompress import answers, representative
+from dermcompress import answers, representative, steps
 from dermcompress.answers import Answers
 from dermcompress.distill import Lesson
 from dermcompress.representative import Representative
 from dermcompress.student import Student
 from dermcompress.unlabelled import Unlabelled
-from dermedge import __version__
 from dermedge.contract import Contract, Input
 from dermedge.progress import Progress, silent
 from dermedge.table import Table
@@ -103,8 +102,8 @@ class Photographs:
     def _answers(self, table: int, teacher: Student, views: int) -> Answers:
         pixels, rows = self._at(table, teacher.side), self._learnt(table)
         run, key = self._contract.model.sha256, self.further[table - 1] if table else self.key
-        folder = self._store.entry(f"answers-{digest(__version__, run, key, views, answers.GRID)}")
-        if not any(folder.iterdir()):
+        folder = self._store.entry(f"answers-{steps.name((run, key, views, answers.GRID))}")
+        if not answers.kept(teacher, folder):
             self._store.reserve(answers.size(teacher, len(rows), views))
         return answers.ask(teacher, pixels.values, rows, views, folder, self._progress)
 

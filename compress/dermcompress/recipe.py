@@ -91,7 +91,8 @@ class CompressRecipe:
 
     Attributes:
         name: Name of the recipe.
-        ship: The rungs that are tried in turn until one passes, unless others are asked for.
+        ship: The rungs that are tried in turn until one passes, unless others are asked for; empty:
+            all, in their order.
         work: Share of the multiply-accumulates that slimming leaves, where a rung has none itself.
         size: Side of the slim nets' input, pixels; 0: as the full model's.
         criterion: What makes a channel matter; see `importance`.
@@ -108,7 +109,7 @@ class CompressRecipe:
     """
 
     name: str
-    ship: tuple[str, ...] = ("slim-distil-qat",)
+    ship: tuple[str, ...] = ()
     work: float = 0.35
     size: int = 0
     criterion: str = "taylor"
@@ -142,7 +143,8 @@ class CompressRecipe:
                 {*names, FULL_RUNG.name, ALL}
             )
             == len(names) + 2,
-            "ship names rungs": bool(self.ship) and {*self.ship} <= {*names},
+            f"ship names rungs of {', '.join(names)}": {*self.ship} <= {*names},
+            "there is a rung": bool(names),
             "ship names no rung twice": len({*self.ship}) == len(self.ship),
         }
 
@@ -163,7 +165,7 @@ class CompressRecipe:
         known = {rung.name: rung for rung in self.rung}
         wanted = [name.strip() for name in names.split(",") if name.strip()]
         if not names:
-            return tuple((known[name],) for name in self.ship)
+            return tuple((known[name],) for name in self.ship or known)
         if wanted == [ALL]:
             return (self.rung,)
         unknown = [name for name in wanted if name not in {*known, FULL_RUNG.name}]

@@ -54,12 +54,10 @@ class Slimmed:
     Attributes:
         net: The net.
         stays: Layer name -> bool (the full output's channels,).
-        unknown: Layers that were gone around.
     """
 
     net: keras.Model
     stays: Mapping[str, Mask]
-    unknown: tuple[str, ...]
 
 
 def slim(
@@ -84,7 +82,7 @@ def slim(
         InputError: A share that would leave a layer empty.
     """
     stays = {name: np.ones(len(ids), bool) for name, ids in channels(full).of.items()}
-    net, unknown = full, channels(full).unknown
+    net = full
     widths.check(channels(full), aim.work)  # before the minutes that a scan takes
     for number in range(1, aim.rounds + 1):
         found = channels(net)
@@ -101,7 +99,7 @@ def slim(
         for name, mask in found.masks(leaving).items():
             stays[name][stays[name]] = mask
         reconstruct(full, net, stays, seen.pixels, seed, progress)
-    return Slimmed(net, stays, unknown)
+    return Slimmed(net, stays)
 
 
 def _scores(

@@ -8,7 +8,8 @@ be new to it. And it is left out if training or another one shows the same, for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,14 +101,27 @@ def _of_one_patient(tables: Sequence[Table]) -> npt.NDArray[np.int64]:
     """Pairs of a held-out photograph of the first table and one of the others, int64 (pairs, 2)."""
     numbered = list(enumerate(row for table in tables for row in table.rows))
     own = len(tables[0].rows)
-    judged = {key: i for i, row in numbered[:own] if row.split != _TRAIN for key in _owners(row)}
-    pairs = [(judged[key], i) for i, row in numbered[own:] for key in _owners(row) if key in judged]
+    judged: dict[str, list[tuple[int, Row]]] = defaultdict(list)
+    for i, row in numbered[:own]:
+        if row.split != _TRAIN:
+            for owner in {row.patient_id, row.lesion_id} - {""}:
+                judged[owner].append((i, row))
+    pairs = [
+        (i, j)
+        for j, row in numbered[own:]
+        for owner in {row.patient_id, row.lesion_id} - {""}
+        for i, other in judged[owner]
+        if _related(row, other)
+    ]
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def _owners(row: Row) -> Iterator[tuple[str, str]]:
-    """Whose photograph it is; lesion numbers may repeat from patient to patient."""
-    if row.patient_id:
-        yield row.patient_id, ""
-    if row.lesion_id:
-        yield row.patient_id, row.lesion_id
+def _related(row: Row, other: Row) -> bool:
+    """Whether two photographs may show one patient, or one lesion.
+
+    Lesion numbers may repeat from patient to patient; where a table does not know the patient, the
+    number alone has to do: to leave out too much is better than to teach what is judged.
+    """
+    if row.patient_id and other.patient_id:
+        return row.patient_id == other.patient_id
+    return bool(row.lesion_id) and row.lesion_id == other.lesion_id

@@ -18,10 +18,12 @@ from dermcompress import (
     importance,
     peer,
     rebuild,
+    steps,
     student,
 )
 from dermcompress.distill import Course, Lesson, mimic
 from dermcompress.fold import fold
+from dermcompress.graph import channels
 from dermcompress.layer_errors import LayerError, layer_errors
 from dermcompress.photographs import Photographs, Source
 from dermcompress.quantize import pixel_ranges, quantize_aware
@@ -29,10 +31,10 @@ from dermcompress.recipe import EDGE, FLOAT, FULL, PEER, QAT, RANDOM, SLIM, Comp
 from dermcompress.slim import Aim, Seen, slim
 from dermcompress.sparsify import sparsify
 from dermcompress.student import Student
-from dermedge import __version__, atomic
+from dermedge import atomic
 from dermedge.errors import InputError
 from dermedge.progress import Progress, silent
-from dermtrain.store import Store, digest
+from dermtrain.store import Store
 
 _PLAIN: Mapping[str, Callable[[keras.Model, bool], bytes]] = {
     FLOAT: convert.to_float,
@@ -118,7 +120,8 @@ class Workshop:
             atomic.write_text(notes, json.dumps([dataclasses.asdict(layer) for layer in worst]))
             atomic.write_bytes(path, model)
         worst = json.loads(notes.read_text(encoding="utf-8"))
-        looked = seen or rung.net in (SLIM, RANDOM)
+        slimmed = rung.net in (SLIM, RANDOM)
+        looked = seen or slimmed
         further = self.source.unlabelled.as_dict() if self.photographs.further else None
         return Built(
             path.read_bytes(),
@@ -133,6 +136,7 @@ class Workshop:
                 "unlabelled": further if how.learns(rung) else None,
                 "worst_layers": worst,
                 "noisiest_layer": _noisiest(worst),
+                "gone_around": list(channels(self.full.net).unknown) if slimmed else [],
             },
         )
 
@@ -165,7 +169,7 @@ class Workshop:
             StorageError: There is no room for it.
         """
         run = self.source.contract.model.sha256
-        name = digest(__version__, run, self.photographs.key, self.seed, *parts)
+        name = steps.name((run, self.photographs.key, self.seed, *parts))
         path = self.store.entry(f"compress-{run[:16]}") / f"{name}{suffix}"
         if not path.is_file():
             self.store.reserve(_ROOM)
@@ -192,6 +196,8 @@ class Workshop:
             course = replace(self._course(rung.distil), learning_rate=how.peer_rate)
         else:
             pupil = self.student(replace(rung, distil=0, sparsity=0.0))
+            if pupil is self.full:  # which teaches, and is what other rungs start from
+                pupil = Student(rebuild.resized(pupil.net, pupil.side), pupil.kept)
             course = self._course(rung.distil)
         mimic(pupil, self._lesson(pupil.side), course, f"teaching {rung.net}", self.progress)
         return Student(fold(pupil.net), {}) if rung.net == PEER else pupil

@@ -57,7 +57,9 @@ def evaluate(
     views: Annotated[
         int | None, typer.Option(min=1, max=4, help=_REPORT + "Mirrored views averaged. [1]")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help=_REPORT + "Of resamples, samples. [0]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help=_REPORT + "Of resamples, samples. [0]")
+    ] = None,
     allow_unsigned: AllowUnsigned = False,
     home: Home = HOME,
 ) -> None:

@@ -116,7 +116,7 @@ RUNG = '[[rung]]\nname = "slim-distil-qat"\n'
         ('ship = "slim-distil-qat"', "ship: expected an array of str"),
         ('ship = ["other"]', "ship names rungs"),
         ('ship = ["slim-distil-qat", "other"]', "ship names rungs"),
-        ("ship = []", "ship names rungs"),
+        ("rung = []", "there is a rung"),
         ('ship = ["slim-distil-qat", "slim-distil-qat"]', "ship names no rung twice"),
         (f"{RUNG}{RUNG}", "no two rungs share a name"),
         (f'{RUNG}[[rung]]\nname = "float"', "none is called float or all"),

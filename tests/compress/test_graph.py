@@ -183,6 +183,20 @@ def test_an_unknown_layer_is_gone_around_and_named(layer: keras.layers.Layer) ->
     assert_cut_is_zeroed(model, 0.5, random)
 
 
+def test_spaces_that_one_layer_writes_have_names_and_widths_of_their_own() -> None:
+    pixels = keras.Input((8, 8, 3))
+    whole = layers.ReLU()(layers.Conv2D(64, 3, padding="same", name="whole")(pixels))
+    parts = [layers.Conv2D(n, 3, padding="same", name=f"part{n}")(pixels) for n in (48, 16)]
+    x = layers.Add(name="add")([layers.ReLU()(whole), layers.Concatenate(name="both")(parts)])
+    model = keras.Model(pixels, layers.GlobalAveragePooling2D()(layers.Conv2D(2, 1)(x)))
+    found = graph.channels(model)
+    assert {space.name: len(space.ids) for space in found.spaces()} == {
+        "whole": 48,
+        "whole, part 2": 16,
+    }
+    assert widths.even(found, 0.5) == {"whole": 24, "whole, part 2": 8}
+
+
 def test_channels_behind_a_softmax_stay_since_each_one_changes_the_others() -> None:
     pixels = keras.Input((8, 8, 3))
     x = layers.Conv2D(6, 3, activation="softmax", name="shares")(pixels)

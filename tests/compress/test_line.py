@@ -16,6 +16,7 @@ import pytest
 
 from dermcompress import (
     candidate,
+    climb,
     edge_quantizer,
     flatbuffer,
     line,
@@ -52,6 +53,7 @@ pytestmark = pytest.mark.tensorflow
 SHIP = Rung("slim-distil-qat", recipe.SLIM, distil=1)
 RECIPE = CompressRecipe(
     "tests",
+    ship=("slim-distil-qat",),
     work=0.6,
     size=48,
     rounds=1,
@@ -151,13 +153,13 @@ def test_a_further_runtime_that_can_not_run_a_rung_is_told_and_the_ladder_goes_o
     ]
 
 
-def test_the_fastest_rung_that_passes_is_shipped(result: line.Result, run: Path) -> None:
-    fastest = min(result.ladder.small, key=lambda rung: rung.ms)
-    assert result.shipped.name == fastest.name
-    small, own = open_bundle(run / "bundles" / line.SMALL), open_bundle(fastest.bundle)
+def test_a_rung_as_fast_as_any_that_passes_is_shipped(result: line.Result, run: Path) -> None:
+    least = min(rung.ms for rung in result.ladder.small)
+    assert result.shipped.ms <= 1.05 * least
+    small, own = open_bundle(run / "bundles" / line.SMALL), open_bundle(result.shipped.bundle)
     assert small.sha256 == own.sha256
     said = json.loads((run / "bundles" / "ladder.json").read_text(encoding="utf-8"))
-    assert said["best"] == fastest.name
+    assert said["best"] == result.shipped.name
     page = result.page.read_text(encoding="utf-8")
     assert "not a medical device" in page
     assert all(rung.name in page for rung in result.ladder.rungs)
@@ -250,6 +252,8 @@ def test_what_fails_the_gate_is_not_shipped_and_the_reason_is_told(
     assert error.value.exit_code == 3
     assert not (tmp_path / "out" / line.SMALL).exists()
     assert (tmp_path / "out" / "ladder.html").is_file()
+    # It lies among the rungs all the same, and says so there.
+    assert open_bundle(tmp_path / "out" / line.RUNGS / "slim-distil-qat.kit").contract.failed_gate
     compress(replace(what, force=True), store)
     forced = open_bundle(tmp_path / "out" / line.SMALL)
     assert forced.contract.notice.startswith("THIS MODEL FAILED ITS GATE")
@@ -262,20 +266,23 @@ def test_the_next_rung_is_built_only_if_those_before_it_fail_the_gate(
     run: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rungs = [Rung(name, recipe.FULL, export=name) for name in ("dynamic", "float16", "ptq")]
-    judge = line.gate.judge
+    judge = climb.gate.judge
 
     def against_dynamic(beside: Comparison, *rest: Any) -> tuple[str, ...]:
         made = beside.small.predictions.contract.provenance.metrics["made"]["rung"]
         return ("it lost something",) if made == str(rungs[0]) else judge(beside, *rest)
 
-    monkeypatch.setattr(line.gate, "judge", against_dynamic)
+    monkeypatch.setattr(climb.gate, "judge", against_dynamic)
     told: list[str] = []
     how = replace(RECIPE, rung=tuple(rungs), ship=("dynamic", "float16", "ptq"))
     done = line.compress(line.Job(run, tmp_path / "out", how), store, told.append)
     assert [rung.name for rung in done.ladder.rungs] == ["float", "dynamic", "float16"]
     assert done.shipped.name == "float16"
     assert "no rung passes the gate:\n  dynamic: it lost something\nThe next: float16" in told
-    assert not (tmp_path / "out" / line.RUNGS / "ptq.kit").exists()
+    built = tmp_path / "out" / line.RUNGS
+    assert not (built / "ptq.kit").exists()
+    failed = {path.stem: open_bundle(path).contract.failed_gate for path in built.glob("*.kit")}
+    assert failed == {"float": False, "dynamic": True, "float16": False}
 
 
 def test_limits_that_nothing_meets_name_the_nearest(

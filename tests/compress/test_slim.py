@@ -376,7 +376,6 @@ def test_a_slim_net_really_is_smaller_and_agrees(
 ) -> None:
     share = student.macs(slimmed.net) / student.macs(teacher.net)
     assert 0.3 < share <= 0.5
-    assert slimmed.unknown == ()
     for name, mask in slimmed.stays.items():
         if name != "pixels":
             assert slimmed.net.get_layer(name).output_shape[-1] == mask.sum(), name

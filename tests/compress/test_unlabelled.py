@@ -117,17 +117,32 @@ def test_another_photograph_of_a_held_out_patient_is_left_out(
     assert (found.held_out, found.known) == (1, 0)
 
 
-def test_a_lesion_counts_within_its_patient_only(labelled: Table, tmp_path: Path) -> None:
+def test_a_lesion_counts_within_its_patient_where_both_are_known(
+    labelled: Table, tmp_path: Path
+) -> None:
     rows = tuple(replace(row, lesion_id="1") for row in labelled.rows)
     (anonymous,) = (replace(rows[-1], patient_id="", lesion_id="IL_7"),)
     table = replace(labelled, rows=(*rows[:-1], anonymous))
     for number in range(100, 103):
         put(tmp_path / f"{number}.jpg", drawn(number))
-    listed = "image,patient_id,lesion_id\n100.jpg,new,1\n101.jpg,,IL_7\n102.jpg,,IL_8\n"
+    listed = "image,patient_id,lesion_id\n100.jpg,new,1\n101.jpg,other,IL_7\n102.jpg,,IL_8\n"
     (tmp_path / "more.csv").write_text(listed)
     found = choose([read_unlabelled(tmp_path / "more.csv")], table)
     assert names(found) == ["100.jpg", "102.jpg"]
     assert found.held_out == 1
+
+
+def test_a_table_without_patients_leaves_out_by_the_lesion_alone(
+    labelled: Table, tmp_path: Path
+) -> None:
+    rows = tuple(replace(row, lesion_id=f"IL_{i}") for i, row in enumerate(labelled.rows))
+    held_out, trained = SPLITS.index("test"), SPLITS.index("train")
+    for number in range(100, 102):
+        put(tmp_path / f"{number}.jpg", drawn(number))
+    listed = f"image,lesion_id\n100.jpg,IL_{held_out}\n101.jpg,IL_{trained}\n"
+    (tmp_path / "more.csv").write_text(listed)
+    found = choose([read_unlabelled(tmp_path / "more.csv")], replace(labelled, rows=rows))
+    assert names(found) == ["101.jpg"]
 
 
 def test_without_any_nothing_is_read(labelled: Table) -> None:
@@ -388,9 +403,14 @@ def test_interrupted_it_goes_on_with_what_was_asked_already(
         with pytest.raises(KeyboardInterrupt):
             opened(further, stop_at(stage, total)).student(TAUGHT)
     told = Told()
-    opened(further, told).student(TAUGHT)
+    shop = opened(further, told)
+    before = shop.full.net.get_weights()
+    taught = shop.student(TAUGHT)
     assert told.asked == []
     assert told.totals["teaching full"] == 5
+    # It learnt as a copy: the full model itself teaches, and is what other rungs start from.
+    assert all(map(np.array_equal, shop.full.net.get_weights(), before))
+    assert not all(map(np.array_equal, taught.net.get_weights(), before))
 
 
 @pytest.mark.tensorflow

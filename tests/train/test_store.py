@@ -121,6 +121,23 @@ def test_an_entry_that_another_process_uses_stays_until_that_is_killed(
     assert _left(folder) == "c"
 
 
+def test_what_a_killed_command_left_half_written_goes_once_nobody_uses_the_entry(
+    folder: Path, other: subprocess.Popen
+) -> None:
+    half, whole = folder / "a" / ".maps.0123.tmp.npy", folder / "a" / "maps.npy"
+    for path in (half, whole):
+        path.write_bytes(b"0")
+    with Store(folder, 1000) as own:
+        own.entry("a")
+    assert half.exists()  # the other may be writing it
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    with Store(folder, 1000) as own:
+        own.entry("a")
+    assert not half.exists()
+    assert whole.exists()
+
+
 def test_an_entry_that_went_can_be_asked_for_again_and_is_then_in_use(folder: Path) -> None:
     with Store(folder, 900) as own:
         own.reserve(900)

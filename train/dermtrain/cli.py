@@ -42,7 +42,7 @@ def train(
     ] = "malignant",
     image_size: Annotated[int, typer.Option(min=32, max=1024, help="Side, pixels.")] = 299,
     recipe: Annotated[str, typer.Option(help="A shipped recipe, or a .toml file.")] = "default",
-    seed: Annotated[int, typer.Option(help="Of split, start and shuffling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of split, start and shuffling.")] = 0,
     resplit: Annotated[bool, typer.Option(help="Ignore the table's split column.")] = False,
     images: Images = None,
     precision: Annotated[

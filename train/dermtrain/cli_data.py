@@ -23,7 +23,7 @@ def data() -> None:
 def synth(
     out: Annotated[Path, typer.Argument(help="New folder.")],
     images: Annotated[int, typer.Option(help="Number of pictures.")] = 240,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     classes: Annotated[int, typer.Option(help="2 (benign, malignant), or 7 as in HAM10000.")] = 2,
 ) -> None:
     """Draw a made-up, dermoscopy-like set to try the kit on.

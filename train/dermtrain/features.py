@@ -14,7 +14,7 @@ import tf_keras as keras
 
 from dermedge import atomic
 from dermedge.progress import Progress, silent
-from dermtrain import backbone
+from dermtrain import backbone, memmap
 from dermtrain.store import Store
 from dermtrain.views import Views
 
@@ -99,7 +99,7 @@ def extract(
         run = tf.function(lambda x: frozen(x, training=False), reduce_retracing=True)
         stage = f"features at {boundary}, view {view}"
         with atomic.whole(path) as temporary:
-            values = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+            values = memmap.create(temporary, np.float16, shape)
             done = 0
             for batch in batches(views.of(view), rows):
                 values[done : done + len(batch)] = half(run(tf.constant(batch)).numpy())

@@ -58,6 +58,10 @@ class Store:
             path.mkdir(exist_ok=True)
             os.utime(path)
             if name not in self._used:
+                if alone := self._unused(name):
+                    for half in path.glob(".*.tmp*"):  # of a killed command, see `atomic.whole`
+                        half.unlink(missing_ok=True)
+                    alone.release()
                 self._used[name] = lock.take(self._lock(name), shared=True)
         return path
 

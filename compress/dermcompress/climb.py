@@ -1,0 +1,101 @@
+"""Rungs, built and measured side by side, one attempt after another -> the ladder so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dermcompress import candidate, opset, speeds
+from dermcompress.ladder import Climbed, Ladder, Limits
+from dermcompress.recipe import FULL_RUNG, Rung
+from dermcompress.workshop import Built, Workshop
+from dermedge import bundle, compare, gate
+from dermedge.bundle import Bundle
+from dermedge.compare import Plan
+from dermedge.diagnose import Diagnostician
+from dermedge.predictions import Predictions, predict_together
+
+VALIDATION = "val"
+Note = Callable[[str], None]
+
+
+class Climb:
+    """The full model, and beside it every rung that was attempted.
+
+    What a bundle says of a photograph does not change, so each is asked once; latencies are
+    measured anew in each attempt, since only those of one call can be compared.
+    """
+
+    def __init__(self, workshop: Workshop, folder: Path, limits: Limits, note: Note) -> None:
+        """Begin with nothing.
+
+        Args:
+            workshop: Where rungs are built.
+            folder: Of their bundles.
+            limits: What the shipped model may cost.
+            note: Told of each rung.
+        """
+        self._workshop, self._folder, self._limits, self._note = workshop, folder, limits, note
+        self._built: dict[Rung, Built] = {}
+        self._tested: dict[str, Predictions] = {}  # by the bundle's sha256
+        self._validated: dict[str, Predictions] = {}
+
+    def attempt(self, rungs: Sequence[Rung]) -> Ladder:
+        """Build these rungs, and measure them and all before on the run's test photographs.
+
+        Raises:
+            KitError: See `Workshop.build`, `candidate.pack` and `compare.measure`.
+        """
+        for rung in rungs if self._built else (FULL_RUNG, *rungs):
+            built = self._workshop.build(rung)
+            candidate.pack(self._path(rung), rung, built, self._workshop, self._note)
+            self._note(f"{rung.name}: {rung}{_found(built)}")
+            self._built[rung] = built
+        bundles = [bundle.open_bundle(self._path(rung)) for rung in self._built]
+        table, progress, plan = self._workshop.source.table, self._workshop.progress, Plan()
+        measured = compare.measure(bundles, table, plan, progress, self._tested)
+        self._tested = {each.sha256: each.predictions for each in measured}
+        ranked = self._ranked(bundles)
+        others = speeds.elsewhere(bundles, plan.threads, progress)
+        climbed: list[Climbed] = []
+        for (rung, built), seen, own, more in zip(
+            self._built.items(), measured, ranked, others, strict=True
+        ):
+            beside = compare.pair(measured[0], seen, plan) if climbed else None
+            ranking = compare.auc_difference(ranked[0], own) if climbed else None
+            limit = self._workshop.recipe.gate
+            climbed.append(
+                Climbed(
+                    name=rung.name,
+                    title=str(rung),
+                    bundle=self._path(rung),
+                    macs=built.macs,
+                    parameters=built.parameters,
+                    zeros=built.zeros,
+                    comparison=beside,
+                    measured=seen,
+                    ranking=ranking,
+                    failures=gate.judge(beside, limit, ranking) if beside else (),
+                    opset=opset.missing(built.model),
+                    speeds={seen.latency.runtime: seen.latency.median_ms, **more},
+                )
+            )
+        return Ladder(tuple(climbed), self._workshop.recipe.gate, self._limits)
+
+    def _ranked(self, bundles: Sequence[Bundle]) -> list[Predictions]:
+        """What each model says of validation and, after that, of the measured photographs."""
+        new = [opened for opened in bundles if opened.sha256 not in self._validated]
+        part = self._workshop.source.table.part(VALIDATION)
+        said = predict_together(list(map(Diagnostician, new)), part, self._workshop.progress)
+        self._validated |= {opened.sha256: one for opened, one in zip(new, said, strict=True)}
+        keys = [opened.sha256 for opened in bundles]
+        return [self._validated[key].joined(self._tested[key]) for key in keys]
+
+    def _path(self, rung: Rung) -> Path:
+        return self._folder / f"{rung.name}.kit"
+
+
+def _found(built: Built) -> str:
+    noisiest, around = built.made["noisiest_layer"], built.made["gone_around"]
+    noise = f"; most of the noise of int8 comes from {noisiest}" if noisiest else ""
+    return noise + (f"; not known here, so left whole: {', '.join(around)}" if around else "")
