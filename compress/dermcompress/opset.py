@@ -1,9 +1,11 @@
 """Which operations of a .tflite file a target runtime lacks.
 
 opsets.json holds the highest version of each operation that a runtime opens. It was measured, with
-`probe_opset`, on ai-edge-litert 2.3.0 and tflite-runtime 2.14.0 (x86-64, Python 3.11): each runtime
-was given files that name one operation in rising versions until it refused. The lookup is by name
-and version alone; that a kernel takes these shapes and types is seen only by running the file.
+`probe_opset`, on ai-edge-litert 2.3.0 and tflite-runtime 2.14.0 (x86-64, Python 3.11) and, for
+browsers, on LiteRT.js 2.5.3 (Chromium 156, WebAssembly): each runtime was given files that name one
+operation in rising versions until it refused. The lookup is by name and version alone; that a
+kernel takes these shapes and types is seen only by running the file. LiteRT.js takes and gives
+float32, int32 and uint8 only: a file with int8 at its ends can't be used there.
 """
 
 from __future__ import annotations

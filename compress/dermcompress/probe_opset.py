@@ -1,6 +1,7 @@
-"""Measure which operations a TFLite runtime knows: `python -m dermcompress.probe_opset PYTHON ...`.
+"""Measure which operations a TFLite runtime knows: `python -m dermcompress.probe_opset PLACE ...`.
 
-PYTHON is an interpreter that has the runtime installed; nothing else need be. It is asked with
+A PLACE is an interpreter that has the runtime installed, nothing else need be; or a folder into
+which npm has installed LiteRT.js, the runtime of browsers (see `probe_browser`). It is asked with
 files made here: an empty graph whose operation table names one operation in one version. A runtime
 looks up the whole table when it opens a file and refuses what it lacks, used or not. The answers
 are written into opsets.json, for a release of this package to carry.
@@ -12,6 +13,8 @@ import base64
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -25,13 +28,13 @@ _REFUSALS = ("Didn't find op", "builtin_code out of range")
 _MARKS = ("CUSTOM", "DELEGATE", "PLACEHOLDER_FOR_GREATER_OP_CODES")
 
 
-def main(pythons: list[str]) -> None:
-    """Ask the runtime of every interpreter and write what is known now."""
+def main(places: list[str]) -> None:
+    """Ask the runtime of every place and write what is known now."""
     from dermcompress import opset
 
     found = opset.known()
-    for python in pythons:
-        found |= measure(python)
+    for place in places:
+        found |= measure_browser(Path(place)) if Path(place).is_dir() else measure(place)
     text = json.dumps(found, indent=2, sort_keys=True) + "\n"
     (Path(__file__).parent / opset.FILE).write_text(text, encoding="utf-8")
 
@@ -52,6 +55,25 @@ def measure(python: str) -> dict[str, dict[str, int]]:
     command = [python, "-I", __file__, "--answer"]
     answer = subprocess.run(command, input=question, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(answer.stdout)
+
+
+def measure_browser(folder: Path) -> dict[str, dict[str, int]]:
+    """Ask LiteRT.js in a headless Chromium; takes about a minute.
+
+    Args:
+        folder: Where npm has installed it.
+
+    Returns:
+        As `measure`.
+    """
+    from dermcompress import probe_browser
+
+    with probe_browser.opened(folder) as browser:
+
+        def opens(file: str) -> bool:
+            return not _lacks(browser.ask(base64.b64decode(file)).refusal)
+
+        return {probe_browser.name(folder): _highest(_files(), opens)}
 
 
 def _files() -> dict[str, list[str]]:
@@ -92,23 +114,44 @@ def answer(question: dict[str, Any]) -> dict[str, dict[str, int]]:
             interpreter = import_module(module).Interpreter
         except ImportError:
             continue
-        highest = {
-            name: max((i for i, f in enumerate(files, 1) if _opens(interpreter, f)), default=0)
-            for name, files in question["files"].items()
-        }
-        version = metadata.version(distribution)
-        return {f"{distribution} {version}": {n: v for n, v in highest.items() if v}}
+        highest = _highest(question["files"], partial(_opens, interpreter))
+        return {f"{distribution} {metadata.version(distribution)}": highest}
     raise SystemExit(f"no TFLite runtime in {sys.executable}")
+
+
+def _highest(files: dict[str, list[str]], opens: Callable[[str], bool]) -> dict[str, int]:
+    """The highest version of every operation that a runtime opens, if there is one."""
+    found = {name: _last(each, opens) for name, each in files.items()}
+    return {name: version for name, version in found.items() if version}
+
+
+def _last(files: list[str], opens: Callable[[str], bool]) -> int:
+    found = 0
+    for version, file in enumerate(files, 1):
+        if opens(file):
+            found = version
+        elif found:  # before that it may not have begun: BROADCAST_TO is known from version 2 on
+            break
+    return found
 
 
 def _opens(interpreter: Any, file: str) -> bool:
     try:
         interpreter(model_content=base64.b64decode(file))
     except ValueError as error:
-        if not any(refusal in str(error) for refusal in _REFUSALS):
-            raise
-        return False
+        return not _lacks(str(error))
     return True
+
+
+def _lacks(refusal: str) -> bool:
+    """Whether an operation is lacking; of an empty refusal, none.
+
+    Raises:
+        ValueError: The file was refused for another reason.
+    """
+    if refusal and not any(each in refusal for each in _REFUSALS):
+        raise ValueError(refusal)
+    return bool(refusal)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from dermcompress import flatbuffer, opset, probe_opset
 from dermedge.errors import InputError
 
 LITERT, TFLITE = "ai-edge-litert 2.3.0", "tflite-runtime 2.14.0"
+BROWSER = "LiteRT.js 2.5.3 (wasm)"
 TINY = (Path(__file__).parent.parent / "fixtures" / "tiny_int8.tflite").read_bytes()
 
 
@@ -42,12 +43,12 @@ def dynamic() -> bytes:
 def test_a_plain_float_net_opens_on_every_runtime():
     layers = keras.layers
     model = convert(layers.Conv2D(4, 3, activation="relu"), layers.GlobalAveragePooling2D())
-    assert opset.missing(model) == {LITERT: [], TFLITE: []}
+    assert opset.missing(model) == {BROWSER: [], LITERT: [], TFLITE: []}
 
 
 def test_a_dynamic_range_file_is_too_new_for_an_old_runtime(dynamic: bytes):
     found = opset.missing(dynamic)
-    assert found[LITERT] == []
+    assert found[LITERT] == found[BROWSER] == []
     (lack,) = [line for line in found[TFLITE] if "FULLY_CONNECTED" in line]
     assert "version 12 (known up to version 10)" in lack
     assert "StatefulPartitionedCall" in lack
