@@ -25,7 +25,8 @@ from dermedge.cli_record import (
     keep,
     recorder,
 )
-from dermedge.cli_tell import News, Tally, say, tell
+from dermedge.cli_tell import say
+from dermedge.cli_telling import Telling
 from dermedge.options import (
     HOME,
     AllowUnsigned,
@@ -111,10 +112,9 @@ def camera(
       kit camera small.kit --source photos/ --fps 2 --frames 20 --no-window --json
       kit camera small.kit --web --capture web --record today.jsonl
     """
-    from dermedge import basis
     from dermedge.audience import Audience
     from dermedge.camera import opener
-    from dermedge.live import Listener, entry, watch
+    from dermedge.live import Listener, watch
     from dermedge.notify import VARIABLE, Notifier
     from dermedge.relay import appoint
     from dermedge.threshold import set_by_user
@@ -130,7 +130,6 @@ def camera(
     page = cli_web.Wish(web, web_listen, web_token_file, web_tls, tuple(web_name or ()))
     broker = cli_mqtt.Wish(mqtt, mqtt_password_file, mqtt_ca, mqtt_topic, mqtt_name, mqtt_pictures)
     diagnostician = judge(threads)
-    tally, news = Tally(), News(diagnostician)
     with ExitStack() as stack:
         journal = recorder(stack, record, record_mb, kept)
         screen = _screen(stack, window, focus)
@@ -138,16 +137,17 @@ def camera(
         feed = open_camera()
         audience = Audience(
             journal,
-            cli_web.preview(stack, page, home, lambda: judge(1), diagnostician),
+            cli_web.preview(stack, page, home, lambda: judge(1), diagnostician, focus),
             cli_mqtt.publisher(stack, broker, MQTT in asked, diagnostician, say),
             screen,
         )
         stop = stack.enter_context(_stopping())
         service = stack.enter_context(Notifier(os.environ.get(VARIABLE)))
+        captures = capture(stack, asked, audience.buttons)
+        telling = Telling(diagnostician, audience, captures, service, as_json)
 
         def idle(reason: str) -> None:
-            service.beat()
-            if not audience.show_nothing(reason):
+            if not telling.idle(reason):
                 stop.set()
 
         sightings = watch(
@@ -157,23 +157,10 @@ def camera(
             listener=Listener(say, idle),
             focus=focus,
         )
-        captures, fresh = capture(stack, asked, audience.buttons), dict[str, str]()
         for sighting in stack.enter_context(closing(sightings)):
-            opened = sighting.diagnosis.bundle
-            said = basis.remark(opened.contract, opened.signature)
-            fresh.update(news.tell())
-            tally.add(sighting)
-            captured = captures.of(sighting)
-            if captured is not None:
-                ran = diagnostician.classifier.runtime
-                line = {**entry(sighting, ran), **captured, **fresh}
-                line = audience.tell(line, sighting)
-                fresh.clear()
-                tell(line, said, as_json)
-            service.beat()
-            if not audience.show(sighting, said):
+            if not telling.hear(sighting):
                 break
-    tally.tell(feed, diagnostician.contract.notice)
+    telling.end(feed)
 
 
 def _screen(stack: ExitStack, wanted: bool | None, focus: threading.Event) -> Window | None:

@@ -26,7 +26,13 @@ _Extra = Annotated[
 ]
 _Wheel = Annotated[Path | None, typer.Option(help="The kit's own wheel (make wheels).")]
 _Bundle = Annotated[str, typer.Option(help="A bundle's whole path; or installed.")]
-_Source = Annotated[str, typer.Option(help="The camera, as for kit camera.")]
+_Source = Annotated[
+    str,
+    typer.Option(
+        help="The camera, as for kit camera; rtsp: alone (or http:, ...): its address stands in "
+        "/etc/dermkit.env, as KIT_SOURCE."
+    ),
+]
 _Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the interpreter.")]
 _Unsigned = Annotated[
     bool, typer.Option("--allow-unsigned", help="Also a bundle without a pinned key's signature.")
@@ -121,6 +127,7 @@ def install(
 
     if wheelhouse is not None and wheel is not None:
         raise typer.BadParameter("--wheelhouse and --wheel: only one of them")
+    chosen = Service(env, bundle, source, threads, allow_unsigned, _checked(options or []))
     if uninstall:
         steps = installation.uninstall(env, systemctl)
     elif wheelhouse is None and wheel is None:
@@ -129,7 +136,6 @@ def install(
             f"{installation.UNPUBLISHED}"
         )
     else:
-        chosen = Service(env, bundle, source, threads, allow_unsigned, _checked(options or []))
         wanted = installation.requirement(wheel, tuple(extra or ()))
         steps = installation.install(chosen, wanted, wheelhouse, systemctl, lean=lean)
     if dry_run:
@@ -141,7 +147,7 @@ def install(
         typer.echo(f"Records and models are still in {STATE}.")
         return
     typer.echo("Next:")
-    for line in installation.next_steps(env, systemctl):
+    for line in installation.next_steps(chosen, systemctl):
         typer.echo(f"  {line}")
 
 
@@ -151,7 +157,12 @@ def _checked(options: list[str]) -> tuple[str, ...]:
 
     alone = typer.Typer()
     alone.command()(camera)
-    typer.main.get_command(alone).make_context("kit camera", ["installed", *options])
+    command = typer.main.get_command(alone)
+    found = command.make_context("kit camera", ["installed", *options])
+    # The unit is made to fit the source: the network it needs, and no password.
+    source = found.get_parameter_source("source")
+    if source is not None and source.name == "COMMANDLINE":
+        raise typer.BadParameter("--source stands before the --")
     return tuple(options)
 
 

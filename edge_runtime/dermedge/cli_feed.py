@@ -7,15 +7,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dermedge import address
+
 if TYPE_CHECKING:
     from dermedge.live import Inspect
     from dermedge.source import Source, Wish
+
+
+def _complete(source: str) -> str:
+    if address.is_placeholder(source):
+        raise typer.BadParameter(
+            f"{source} names no camera: its address belongs into {address.VARIABLE}, in a service "
+            "into /etc/dermkit.env"
+        )
+    return source
+
 
 SourceName = Annotated[
     str,
     typer.Option(
         help="auto, 0, /dev/videoN, rtsp://…, picamera2, fake:, a video file, or a folder of "
-        "photographs."
+        f"photographs. An address with a password belongs into ${address.VARIABLE}.",
+        envvar=address.VARIABLE,
+        show_envvar=False,
+        callback=_complete,
     ),
 ]
 Fps = Annotated[

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from dermedge.backoff import Backoff
-from dermedge.errors import CameraError
+from dermedge.errors import CameraError, KitError
 from dermedge.image import RGB
 from dermedge.motion import Change, Motion
 from dermedge.source import Focusing, Source
@@ -19,6 +19,9 @@ FROZEN_S = 5.0  # a sensor's noise changes some pixel of every frame
 
 _POLL_S = 0.1  # how soon `stop` is noticed while no frame comes
 _JOIN_S = 3.0
+# One attempt to close and open a camera: the slowest that ends by itself takes 15 s (a network
+# camera, see `dermedge.opencv`). One that hangs in a driver never ends: only a new process helps.
+_ATTEMPT_S = 60.0
 _SOUND_S = 10.0  # so long it has to run before the next loss counts as the first
 # A frozen camera is opened anew after so long, then less often.
 _THAW_S, _THAW_MOST_S = 30.0, 3600.0
@@ -83,6 +86,8 @@ class Grabber:
         self._news = Tidings()
         self._backoff, self._motion = Backoff(), Motion()
         self._thaw_s, self._frozen = _THAW_S, False
+        self._trying_since: float | None = None
+        self._odd = ""  # what the last attempt has met that no camera of the kit's says
         self._thread = threading.Thread(target=self._run, name="dermedge-grabber", daemon=True)
         self._thread.start()
 
@@ -100,7 +105,7 @@ class Grabber:
             idle: Called with `gone` several times a second while the camera is.
 
         Raises:
-            CameraError: No frame for `patience_s` seconds.
+            CameraError: No frame for `patience_s` seconds, or opening the camera again hangs.
             Exception: Whatever ended the thread, after the last frame was taken.
         """
         patience_s += self._interval
@@ -116,6 +121,7 @@ class Grabber:
                     return self._end()
                 gone = self.gone
             if gone:
+                self._refuse_to_hang()
                 give_up = time.monotonic() + patience_s
                 idle(gone)
             elif time.monotonic() > give_up:
@@ -132,6 +138,14 @@ class Grabber:
         """End the thread; one that hangs in a driver is left behind after a few seconds."""
         self._stop.set()
         self._thread.join(_JOIN_S)
+
+    def _refuse_to_hang(self) -> None:
+        since = self._trying_since
+        if since is not None and time.monotonic() - since > _ATTEMPT_S:
+            raise CameraError(
+                f"{self._source.name}: to open it again has taken more than {_ATTEMPT_S:g} s; its "
+                "driver hangs."
+            )
 
     def _end(self) -> None:
         if self._error is not None:
@@ -214,17 +228,40 @@ class Grabber:
         self.losses += 1
         self.gone = reason
         self._news.tell(f"{reason} Opening it again until it is back")
-        self._release()
+        with self._attempt():
+            self._release()
         while not self._stop.wait(self._backoff.next_s()):
-            with suppress(CameraError):
-                self._source = self._reopen()
+            if self._opened(self._reopen):
                 self._opening += 1
-                self.gone = ""
+                self.gone = self._odd = ""
                 away_s = time.monotonic() - began
                 self._news.tell(f"{self._source.name} is back after {away_s:.1f} s")
                 return
 
+    def _opened(self, reopen: Callable[[], Source]) -> bool:
+        try:
+            with self._attempt():
+                self._source = reopen()
+        except CameraError:
+            return False
+        except KitError:
+            raise
+        except Exception as error:  # a driver's or a library's own: one more attempt that failed
+            if repr(error) != self._odd:
+                self._odd = repr(error)
+                self._news.tell(f"{self._source.name} can't be opened: {self._odd}")
+            return False
+        return True
+
+    @contextmanager
+    def _attempt(self) -> Iterator[None]:
+        self._trying_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._trying_since = None
+
     def _release(self) -> None:
         # A camera that was pulled out may well fail to close; what matters was said before.
-        with suppress(CameraError, OSError, RuntimeError):
+        with suppress(Exception):
             self._source.close()

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermedge import atomic
+from dermedge import address, atomic
 from dermedge.errors import InputError, KitError, StorageError
 from dermedge.ribbon import NUMPY_2
-from dermedge.service import STATE, UNIT, Service, unit
+from dermedge.service import SECRETS, STATE, UNIT, Service, unit
 
 DISTRIBUTION = "dermkit-edge"
 # Whoever takes that name there would be root on the device.
@@ -151,15 +151,27 @@ def systemctl_stop() -> tuple[str, ...]:
     return ("systemctl", "disable", "--now", UNIT)
 
 
-def next_steps(environment: Path, started: bool) -> Sequence[str]:
+def next_steps(service: Service, started: bool) -> Sequence[str]:
     """Commands that remain after `install`, with a word on each."""
-    kit = f"sudo {environment}/bin/kit"
+    kit = f"sudo {service.environment}/bin/kit"
+    lacks = address.is_placeholder(service.source)  # then it ends at once, and is not tried again
     first = [
+        *(_address_steps(service.source) if lacks else ()),
         f"{kit} bundle trust clinic.pub --home {STATE}",
         f"{kit} bundle install small.kit --home {STATE}",
     ]
-    start = [] if started else [f"sudo {shlex.join(words)}" for words in systemctl_start()]
-    return [*first, *start, f"journalctl -u {UNIT} -f"]
+    start = systemctl_start()
+    if started:
+        start = start[-1:] if lacks else []
+    return [*first, *(f"sudo {shlex.join(words)}" for words in start), f"journalctl -u {UNIT} -f"]
+
+
+def _address_steps(scheme: str) -> Sequence[str]:
+    # An editor, not echo: a password is not for the shell's history either.
+    return (
+        f"sudo touch {SECRETS} && sudo chmod 600 {SECRETS}",
+        f"sudoedit {SECRETS}    # a line {address.VARIABLE}={scheme}//user:password@host/path",
+    )
 
 
 def perform(steps: Sequence[Step], say: Callable[[str], None], run: Runner | None = None) -> None:

@@ -104,11 +104,19 @@ def watch(
     recent = Recent(smooth)
     judged = 0
     grabber = Grabber(source, reopen, focus)
+
+    def hear() -> None:
+        for text in grabber.news():
+            listener.news(text)
+
+    def idle(reason: str) -> None:
+        hear()  # that it went, not only once it is back
+        listener.idle(reason)
+
     try:
         while judged != frames:
-            frame = grabber.take(stop, patience_s, listener.idle)
-            for text in grabber.news():
-                listener.news(text)
+            frame = grabber.take(stop, patience_s, idle)
+            hear()
             if frame is None:
                 break
             diagnosis = diagnostician.diagnose(frame.image).barred(inspect(frame))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import cv2
 
+from dermedge import address
 from dermedge.errors import CameraError, InputError
 from dermedge.image import RGB
 from dermedge.source import Wish
 
 TRIES = 3  # one damaged frame is no reason to stop
 
-_SCHEMES = ("rtsp", "rtsps", "http", "https")
-# A network camera that is silent for 10 s has stopped.
-_TIMEOUTS = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 10_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 10_000)
+# Of a silent RTSP camera each read waits for so long. All tries together end well before the loop
+# loses its patience (`live.PATIENCE_S`): the camera is opened again, and the program goes on.
+_TIMEOUTS = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 10_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 5_000)
 _MJPG = cv2.VideoWriter.fourcc(*"MJPG")
 
 # FFmpeg writes to standard error by itself; what went wrong is told by us, in one line.
@@ -37,7 +37,7 @@ class Camera:
             InputError: Something is wished that a camera of this kind does not have.
         """
         wish = wish or Wish()
-        self.name = f"camera {text}" if text.isdecimal() else without_secrets(text)
+        self.name = f"camera {text}" if text.isdecimal() else address.shown(text)
         _refuse(self.name, "://" in text, wish)
         self._capture = _open(text)
         if not self._capture.isOpened():
@@ -68,11 +68,6 @@ def next_frame(capture: cv2.VideoCapture) -> RGB | None:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB) if done else None  # type: ignore[return-value]
 
 
-def without_secrets(text: str) -> str:
-    """`rtsp://user:password@host/path?token` -> `rtsp://host/path`."""
-    return re.sub(r"(?<=://).*@", "", text).partition("?")[0]
-
-
 def _refuse(name: str, on_network: bool, wish: Wish) -> None:
     if wish.lock:
         raise InputError(f"{name}: only a ribbon camera (picamera2) can be locked by the kit")
@@ -85,8 +80,8 @@ def _open(text: str) -> cv2.VideoCapture:
         return cv2.VideoCapture(int(text))
     if text.startswith("/dev/"):
         return cv2.VideoCapture(text, cv2.CAP_V4L2)
-    if text.partition("://")[0].lower() not in _SCHEMES:
-        raise InputError(f"{without_secrets(text)}: expected one of {', '.join(_SCHEMES)}")
+    if text.partition("://")[0].lower() not in address.SCHEMES:
+        raise InputError(f"{address.shown(text)}: expected one of {', '.join(address.SCHEMES)}")
     return cv2.VideoCapture(text, cv2.CAP_FFMPEG, _TIMEOUTS)
 
 

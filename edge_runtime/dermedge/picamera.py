@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import cv2
@@ -14,8 +15,8 @@ NAME = "picamera2"
 
 _SIZE = (1280, 960)  # 4:3, the shape of the sensors: nothing is cut off
 _SETTLE_FRAMES = 20  # exposure and white balance of libcamera settle within about ten
-# libcamera's AfModeEnum.Auto, which moves only when it is told to, and AfTriggerEnum.Start.
-_AF_AUTO, _AF_START = 1, 0
+# libcamera's AfModeEnum: Auto moves only when it is told to, with AfTriggerEnum.Start.
+_AF_AUTO, _AF_CONTINUOUS, _AF_START = 1, 2, 0
 
 
 class PiCamera:
@@ -47,7 +48,9 @@ class PiCamera:
         try:
             self._start(wish or Wish())
         except (CameraError, OSError, RuntimeError) as error:
-            self.close()
+            # What never started may fail to stop; what matters is why it didn't start.
+            with suppress(OSError, RuntimeError):
+                self.close()
             raise CameraError(f"{self.name} can't start its camera: {error}") from error
 
     def read(self) -> RGB | None:
@@ -60,7 +63,7 @@ class PiCamera:
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
     def focus(self) -> bool:
-        """Begin to focus; see `Focusing.focus`."""
+        """Begin to focus; see `Focusing.focus`. From then on the lens stays until asked again."""
         if not self._can_focus():
             return False
         # Not autofocus_cycle: frames would queue behind it until the lens has settled, if ever.
@@ -72,8 +75,10 @@ class PiCamera:
 
     def close(self) -> None:
         """Stop the camera and release it."""
-        self._camera.stop()
-        self._camera.close()
+        try:
+            self._camera.stop()
+        finally:
+            self._camera.close()
 
     def _start(self, wish: Wish) -> None:
         camera = self._camera
@@ -85,6 +90,9 @@ class PiCamera:
         )
         camera.configure(configuration)
         camera.start()
+        if self._can_focus() and not wish.lock:
+            # libcamera's own default leaves the lens where it is, and nobody may be there to ask.
+            camera.set_controls({"AfMode": _AF_CONTINUOUS})
         self.read()
         if wish.lock:
             self._lock()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
+from dermedge import address
 from dermedge.errors import InputError
 
 UNIT = "dermkit-camera.service"
 SECRETS = Path("/etc/dermkit.env")  # KIT_WEB_TOKEN and the like; root's, mode 600
+AUTO = "auto"
 STATE = Path("/var/lib/dermkit")  # its records and its models; systemd makes it
 
 _PRIVATE = Path("/var/lib/private/dermkit")  # where it really is, with DynamicUser
@@ -27,6 +30,7 @@ Type=notify
 NotifyAccess=main
 ExecStart={command}
 Environment=DERMKIT_HOME={state} PYTHONUNBUFFERED=1
+{environment}\
 # Tokens and passwords, one VARIABLE=value a line, read by systemd itself.
 EnvironmentFile=-{secrets}
 Restart=on-failure
@@ -45,7 +49,7 @@ StandardOutput=null
 StandardError=journal
 
 DynamicUser=yes
-SupplementaryGroups=video
+SupplementaryGroups={groups}
 StateDirectory=dermkit
 StateDirectoryMode=0700
 # Of its own folder it may not change whom it trusts, nor the models: root installs those.
@@ -76,6 +80,8 @@ MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
+# Uploads to the page are judged at a lower priority than the camera's frames.
+SystemCallFilter=setpriority
 # The interpreter asks where its memory should lie (mbind): refused, and no reason to be killed.
 SystemCallErrorNumber=EPERM
 # Netlink: libcamera hears through it that a camera was plugged in.
@@ -89,9 +95,14 @@ DeviceAllow=char-dma_heap rw
 DeviceAllow=/dev/udmabuf rw
 # vcgencmd, which tells of under-voltage.
 DeviceAllow=/dev/vcio rw
-
+{devices}
 [Install]
 WantedBy=multi-user.target
+"""
+
+_GPIO = """\
+# The button that captures.
+DeviceAllow=char-gpiochip rw
 """
 
 
@@ -102,7 +113,8 @@ class Service:
     Attributes:
         environment: The virtual environment with the kit.
         bundle: `installed`, or an absolute path.
-        source: As for kit camera.
+        source: As for kit camera; `auto` leaves it to the variable `address.VARIABLE`, if it is set
+            in `SECRETS`. `rtsp:` and the like: a stream, and that variable has its address.
         threads: Of the interpreter; None: all cores.
         allow_unsigned: Let in a bundle that no pinned key signed.
         options: Further ones of kit camera, word by word, as --web.
@@ -110,7 +122,7 @@ class Service:
 
     environment: Path
     bundle: str = "installed"
-    source: str = "auto"
+    source: str = AUTO
     threads: int | None = None
     allow_unsigned: bool = False
     options: tuple[str, ...] = ()
@@ -119,7 +131,14 @@ class Service:
     def networked(self) -> bool:
         """Whether it needs more of the network than this machine."""
         wanted = ("--mqtt", "--web-listen")
-        return "://" in self.source or any(x.startswith(wanted) for x in self.options)
+        return address.is_address(self.source) or any(x.startswith(wanted) for x in self.options)
+
+    @property
+    def has_button(self) -> bool:
+        """Whether a button on a GPIO pin captures."""
+        asked = [word.partition("=")[2] for word in self.options if word.startswith("--capture=")]
+        asked += [value for option, value in pairwise(self.options) if option == "--capture"]
+        return any(how.partition(":")[0] == "button" for how in asked)
 
 
 def unit(service: Service) -> str:
@@ -127,7 +146,7 @@ def unit(service: Service) -> str:
 
     Raises:
         InputError: The bundle or the source is a path that the service can't see, or holds signs
-            that no unit may.
+            that no unit may; or the source holds a password.
     """
     after = "Wants=network-online.target\nAfter=network-online.target\n"
     return _TEXT.format(
@@ -135,10 +154,24 @@ def unit(service: Service) -> str:
         after=after if service.networked else "",
         command=" ".join(map(_quoted, command(service))),
         state=STATE,
+        environment=_environment(service),
+        groups="video gpio" if service.has_button else "video",
+        devices=_GPIO if service.has_button else "",
         secrets=SECRETS,
         private=_PRIVATE,
         network=_network(service),
     )
+
+
+def _environment(service: Service) -> str:
+    lines = ""
+    if address.is_placeholder(service.source):
+        # Where the file beneath has no address, kit camera says so; no other camera takes over.
+        lines += f"Environment={address.VARIABLE}={service.source}\n"
+    if service.has_button:
+        # lgpio makes a pipe in the folder that it starts in, which is / and closed.
+        lines += "Environment=LG_WD=/tmp\n"
+    return lines
 
 
 def _network(service: Service) -> str:
@@ -154,14 +187,28 @@ def command(service: Service) -> list[str]:
     """The command line, word by word.
 
     Raises:
-        InputError: The bundle or the source is a path that the service can't see.
+        InputError: The bundle or the source is a path that the service can't see, or the source
+            holds a password.
     """
     words = [str(service.environment / "bin" / "kit"), "camera", _seen(service.bundle)]
-    words += ["--source", _seen(service.source), "--no-window"]
+    words += [*_source(service.source), "--no-window"]
     words += ["--record", str(STATE / "records.jsonl")]
     words += ["--threads", str(service.threads)] if service.threads else []
     words += ["--allow-unsigned"] if service.allow_unsigned else []
     return [*words, *service.options]
+
+
+def _source(text: str) -> list[str]:
+    if address.is_secret(text):
+        scheme = text.partition(":")[0]
+        raise InputError(
+            f"{address.shown(text)}: a camera's user and password are not for the command line of "
+            f"a service, which everybody can read. Put {address.VARIABLE}=… into {SECRETS} "
+            f"(root's, mode 600), and give --source {scheme}:"
+        )
+    if text == AUTO or address.is_placeholder(text):
+        return []
+    return ["--source", _seen(text)]
 
 
 def _seen(name: str) -> str:

@@ -191,8 +191,29 @@ def test_the_password_of_a_network_camera_is_never_told(monkeypatch: pytest.Monk
     capture.opens = False
     with pytest.raises(CameraError) as caught:
         camera.open_source("rtsp://ward:s3cr@t@10.0.0.9:554/live?token=abc")
-    assert str(caught.value).startswith("rtsp://10.0.0.9:554/live can't be opened")
-    assert not re.search("ward|s3cr|token", str(caught.value))
+    assert str(caught.value).startswith("rtsp://10.0.0.9:554 can't be opened")
+    assert not re.search("ward|s3cr|token|live", str(caught.value))
+
+
+def test_kit_camera_takes_the_source_that_no_list_of_processes_shows(
+    tiny_bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+):
+    arguments = (tiny_bundles[0], "--no-window", "--size", "160x120")
+    monkeypatch.setenv("KIT_SOURCE", "fake:end@3")
+    found = kit(*arguments)
+    assert found.exit_code == 0, found.stderr
+    assert "fake camera: " in found.stderr
+    named = kit(*arguments, "--source", "99")
+    assert "camera 99 can't be opened" in str(named.exception)
+
+
+def test_a_source_whose_address_is_missing_is_wrong_usage(
+    tiny_bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("KIT_SOURCE", "rtsp:")
+    found = kit(tiny_bundles[0], "--no-window")
+    assert found.exit_code == 2
+    assert "KIT_SOURCE" in found.stderr
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -122,6 +123,97 @@ def test_what_is_no_camera_s_fault_is_no_reason_to_try_again(photo: RGB):
     source = Scripted(iter([photo, InputError("broken")]))
     with pytest.raises(InputError):
         taken(source, lambda: source)
+
+
+@pytest.fixture
+def hangs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Source]]:
+    """A call that does not come back, as in a driver; each is let go at the end."""
+    monkeypatch.setattr("dermedge.grabber._ATTEMPT_S", 0.2)
+    monkeypatch.setattr("dermedge.grabber._JOIN_S", 0.0)
+    let_go = threading.Event()
+
+    def hang() -> Source:
+        let_go.wait(60)
+        raise CameraError("let go.")
+
+    yield hang
+    let_go.set()
+
+
+def test_an_opening_that_hangs_is_not_waited_for(photo: RGB, hangs: Callable[[], Source]):
+    source = Scripted(iter([photo, CameraError("gone.")]))
+    with pytest.raises(CameraError, match=r"scripted: .* more than 0\.2 s; its driver hangs"):
+        taken(source, hangs)
+
+
+def test_a_closing_that_hangs_is_not_waited_for(photo: RGB, hangs: Callable[[], Source]):
+    source = Scripted(iter([photo, CameraError("gone.")]))
+    source.close = hangs  # type: ignore[method-assign, assignment]
+    with pytest.raises(CameraError, match="its driver hangs"):
+        taken(source, lambda: Scripted(iter([photo])))
+
+
+def test_many_attempts_may_take_longer_than_one(photo: RGB, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("dermedge.grabber._ATTEMPT_S", 0.2)
+    attempts = iter(range(30))
+
+    def reopen() -> Source:
+        time.sleep(0.02)
+        if next(attempts) < 29:
+            raise CameraError("not there.")
+        return Scripted(iter([photo]))
+
+    assert taken(Scripted(iter([CameraError("gone.")])), reopen)[-1].opening == 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError("pipe"), OSError("busy"), cv2.error("select")])
+def test_what_a_driver_throws_at_an_opening_is_an_attempt_that_failed(photo: RGB, error: Exception):
+    attempts = iter([error, error, CameraError("not there."), None])
+
+    def reopen() -> Source:
+        met = next(attempts)
+        if met is not None:
+            raise met
+        return Scripted(iter([photo]))
+
+    grabber = Grabber(Scripted(iter([CameraError("gone.")])), reopen)
+    frame = grabber.take(NEVER, 60)
+    grabber.close()
+    assert frame is not None
+    assert frame.opening == 2
+    said = grabber.news()
+    assert [text.partition(" is back after")[0] for text in said] == [
+        "gone. Opening it again until it is back",
+        f"scripted can't be opened: {error!r}",  # once
+        "scripted",
+    ]
+
+
+def test_what_the_user_must_mend_ends_the_attempts(photo: RGB):
+    def reopen() -> Source:
+        raise InputError("no lock")
+
+    with pytest.raises(InputError, match="no lock"):
+        taken(Scripted(iter([photo, CameraError("gone.")])), reopen)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("stop"), ValueError("stop")])
+def test_a_camera_that_fails_to_close_is_opened_again_all_the_same(photo: RGB, error: Exception):
+    source = Scripted(iter([photo, CameraError("gone.")]))
+
+    def close() -> None:
+        raise error
+
+    source.close = close  # type: ignore[method-assign]
+    assert taken(source, lambda: Scripted(iter([photo])))[-1].opening == 2
+
+
+def test_that_it_went_is_said_while_it_is_away(judge: Diagnostician):
+    device, said, heard = Fake("fake:unplug@3+40,end@5", FAST), [], []
+    listener = Listener(said.append, lambda reason: heard.append(list(said)))
+    list(watch(device.open(), judge, reopen=device.open, listener=listener))
+    assert len(heard[0]) == 1
+    assert heard[0][0].startswith("fake camera stopped giving frames; ")
 
 
 def test_frames_of_another_size_are_judged_and_said(judge: Diagnostician):

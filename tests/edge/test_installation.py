@@ -177,6 +177,34 @@ def test_the_name_alone_is_asked_of_no_index() -> None:
     assert "--wheelhouse (kit edge wheelhouse collects one), or --wheel" in str(done.exception)
 
 
+@pytest.mark.usefixtures("nothing_runs")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--source", "rtsp://ward:s3cret@cam/live"),
+        ("--source", "rtsp://cam/user=ward_password=s3cret"),
+        ("--", "--source", "rtsp://ward:s3cret@cam/live"),
+    ],
+)
+def test_no_password_reaches_the_unit(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "x.whl").touch()
+    wheel = ("--wheel", str(tmp_path / "x.whl"))
+    done = CliRunner().invoke(app, ["edge", "install", "--dry-run", *wheel, *words])
+    assert done.exit_code != 0
+    assert "s3cret" not in f"{done.output} {done.exception}"
+    assert "--source" in f"{done.output} {done.exception}"
+
+
+def test_an_address_that_is_to_stand_elsewhere_is_asked_for(tmp_path: Path) -> None:
+    service = Service(tmp_path, source="rtsp:")
+    closed, edit, *others = installation.next_steps(service, started=True)
+    assert closed == "sudo touch /etc/dermkit.env && sudo chmod 600 /etc/dermkit.env"
+    assert edit.startswith("sudoedit /etc/dermkit.env")
+    assert "KIT_SOURCE=rtsp://user:password@host/path" in edit
+    assert f"sudo systemctl restart {UNIT}" in others  # it has ended, for want of the address
+    assert "KIT_SOURCE" not in " ".join(installation.next_steps(Service(tmp_path), started=True))
+
+
 def test_what_remains_to_do_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.whl").touch()
     monkeypatch.setattr(installation, "perform", lambda steps, say: None)

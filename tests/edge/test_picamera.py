@@ -10,6 +10,7 @@ from dermedge.image import RGB
 from dermedge.picamera import PiCamera
 from dermedge.source import Focusing, Wish
 
+CONTINUOUS = "set {'AfMode': 2}"
 COLOURS = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
@@ -83,7 +84,7 @@ def test_the_pi_camera_gives_rgb_and_is_released(pi: type[FakePicamera2]):
     source = camera.open_source("picamera2")
     assert_pattern(source.read())
     source.close()
-    assert pi.events == ["configure", "start", "stop", "close"]
+    assert pi.events == ["configure", "start", CONTINUOUS, "stop", "close"]
 
 
 def test_size_pace_and_number_are_asked_for(pi: type[FakePicamera2]):
@@ -109,6 +110,28 @@ def test_a_fixed_lens_is_not_told_to_focus(
     monkeypatch.setattr(pi, "camera_controls", {})
     camera.open_source("picamera2", Wish(lock=True))
     assert "focus" not in pi.events
+    camera.open_source("picamera2")
+    assert CONTINUOUS not in pi.events
+
+
+def test_a_lens_that_moves_follows_by_itself_from_the_start(pi: type[FakePicamera2]):
+    camera.open_source("picamera2")
+    assert pi.events == ["configure", "start", CONTINUOUS]
+
+
+@pytest.mark.parametrize("fails", ["stop", "close"])
+def test_a_camera_that_can_neither_start_nor_stop_is_a_camera_error(
+    pi: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch, fails: str
+):
+    def fail(camera: FakePicamera2) -> None:
+        pi.events.append(fails)
+        raise RuntimeError("Camera is not running")
+
+    monkeypatch.setattr(pi, fails, fail)
+    pi.works = False
+    with pytest.raises(CameraError, match=r"can't start its camera: .* is gone"):
+        camera.open_source("picamera2")
+    assert pi.events[-2:] == ["stop", "close"]  # else nobody could open it again
 
 
 def test_focus_on_demand_is_begun_and_not_waited_for(pi: type[FakePicamera2]):

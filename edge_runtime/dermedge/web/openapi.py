@@ -71,6 +71,14 @@ def _paths(settings: Settings) -> _Schema:
         "/api/capture": {
             "post": _operation("Capture the next judged frame.", _json("Asked"), (503,), status=202)
         },
+        "/api/focus": {
+            "post": _operation(
+                "Ask the camera to focus once; standard error says so of a lens that can't.",
+                _json("Asked"),
+                (503,),
+                status=202,
+            )
+        },
         "/api/stream": {"get": _stream()},
         "/api/session": {"post": _session()},
         "/healthz": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -34,6 +35,7 @@ class Preview(Closing):
         appoint: Callable[[], Diagnostician],
         terms: Callable[[], Contract],
         fingerprint: str = "",
+        focus: threading.Event | None = None,
     ) -> None:
         """Listen, and start the server's thread.
 
@@ -43,6 +45,7 @@ class Preview(Closing):
                 interpreter serves one thread.
             terms: Gives the contract of the model that judges now; called in the server's thread.
             fingerprint: Of a certificate that was made on this device, to be shown.
+            focus: Is set when somebody asks the camera to focus, see `live.watch`.
 
         Raises:
             InputError: The settings can't be meant, or the port is in use.
@@ -66,7 +69,8 @@ class Preview(Closing):
         refused: Counter[str] = Counter()
         self._newest = Newest(settings.stale_s)
         self._desk = Desk(appoint, settings.upload_pixels)
-        parts = Parts(settings, self._newest, self._desk, terms, Vitals())
+        asked = threading.Event() if focus is None else focus
+        parts = Parts(settings, self._newest, self._desk, terms, Vitals(), asked)
         self._server = Server(listener, application(parts, refused), tls, refused)
         self.settings = settings
         self.address, self.link = link.address(settings), link.link(settings)

@@ -47,6 +47,7 @@ def application(parts: Parts, refused: Counter[str]) -> Guard:
             Route("/api/last", api.last, methods=["GET"]),
             Route("/api/stream", stream, methods=["GET"]),
             Route("/api/capture", api.capture, methods=["POST"]),
+            Route("/api/focus", api.focus, methods=["POST"]),
             Route("/api/diagnose", api.diagnose, methods=["POST"]),
             Route("/healthz", api.health, methods=["GET"]),
             Route("/metrics", api.metrics, methods=["GET"]),
@@ -89,9 +90,16 @@ class _Api:
         return JSONResponse(await state.last(self._parts))
 
     async def capture(self, request: Request) -> Response:
+        return self._pass_on(self._newest.ask, "captured")
+
+    async def focus(self, request: Request) -> Response:
+        return self._pass_on(self._parts.focus.set, "focused")
+
+    def _pass_on(self, ask: Callable[[], None], done: str) -> Response:
+        """Ask the camera loop for something, which is not waited for."""
         if isinstance(found := self._newest.now(), str):
-            return problem(503, f"nothing can be captured: {found}", {"Retry-After": "5"})
-        self._newest.ask()
+            return problem(503, f"nothing can be {done}: {found}", {"Retry-After": "5"})
+        ask()
         return JSONResponse({"asked": True}, 202)
 
     async def diagnose(self, request: Request) -> Response:

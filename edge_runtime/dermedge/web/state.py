@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ class Parts:
         desk: Judges uploads.
         terms: Gives the contract of the model that judges now.
         vitals: The device's state.
+        focus: Is set when the camera shall focus, see `live.watch`.
     """
 
     settings: Settings
@@ -32,6 +34,7 @@ class Parts:
     desk: Desk
     terms: Callable[[], Contract]
     vitals: Vitals
+    focus: threading.Event
 
 
 async def last(parts: Parts) -> dict[str, Any]:

@@ -71,6 +71,7 @@ class Site:
     app: Callable
     refused: Counter[str]
     settings: Settings
+    focus: threading.Event
 
     def client(self, token: str = "", **given) -> TestClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -89,9 +90,9 @@ def site(bundle: Bundle) -> Iterator[Callable[..., Site]]:
         newest = Newest(settings.stale_s)
         desk = Desk(lambda: Diagnostician(bundle, threads=1), settings.upload_pixels)
         desks.append(desk)
-        vitals = Vitals(lambda: VITAL)
-        parts = Parts(settings, newest, desk, lambda: bundle.contract, vitals)
-        return Site(newest, desk, application(parts, refused), refused, settings)
+        vitals, focus = Vitals(lambda: VITAL), threading.Event()
+        parts = Parts(settings, newest, desk, lambda: bundle.contract, vitals, focus)
+        return Site(newest, desk, application(parts, refused), refused, settings, focus)
 
     yield make
     for desk in desks:

@@ -81,6 +81,20 @@ def test_a_capture_is_asked_for(site: Callable, sighting: Sighting):
     assert place.newest.asked() is True
 
 
+def test_a_focus_is_asked_for_once_there_is_a_camera(site: Callable, sighting: Sighting):
+    place = site()
+    found = place.client().post("/api/focus")
+    assert found.status_code == 503
+    assert problem(found).startswith("nothing can be focused: ")
+    assert not place.focus.is_set()
+    place.newest.show(sighting, "")
+    assert place.client().get("/api/focus").status_code == 405
+    assert not place.focus.is_set()
+    assert place.client().post("/api/focus").json() == {"asked": True}
+    assert place.focus.is_set()
+    assert place.newest.asked() is False
+
+
 def test_looking_captures_nothing(site: Callable, sighting: Sighting):
     place = site()
     place.newest.show(sighting, "")

@@ -17,6 +17,7 @@ PRIVATE = [
     ("GET", "/api/last"),
     ("GET", "/api/stream"),
     ("POST", "/api/capture"),
+    ("POST", "/api/focus"),
     ("POST", "/api/diagnose"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),

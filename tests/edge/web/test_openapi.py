@@ -66,6 +66,7 @@ def test_every_answer_is_as_described(place, photo: RGB, here: bool):
         ("get", "/api/last", client.get("/api/last")),
         ("get", "/healthz", client.get("/healthz")),
         ("post", "/api/capture", client.post("/api/capture")),
+        ("post", "/api/focus", client.post("/api/focus")),
         ("post", "/api/diagnose", client.post("/api/diagnose", content=png, headers=image)),
         ("post", "/api/diagnose", client.post("/api/diagnose", content=b"", headers=image)),
         ("post", "/api/session", client.post("/api/session", content=b"?")),

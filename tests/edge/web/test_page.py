@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -181,6 +182,21 @@ def test_a_loop_that_captures_nothing_on_demand_is_told(shown: Preview, sighting
     tab.goto(shown.link)
     tab.get_by_role("button", name="Capture").click()
     expect(tab.get_by_role("status")).to_contain_text("Nothing was captured")
+
+
+def test_the_camera_is_asked_to_focus(bundle: Bundle, sighting, tab: Page):
+    focus = threading.Event()
+    settings = Settings(port=0, token=TOKEN, stale_s=60.0)
+    judging = (lambda: Diagnostician(bundle, 1), lambda: bundle.contract)
+    with Preview(settings, *judging, focus=focus) as shown:
+        shown.show(sighting)
+        tab.goto(shown.link)
+        tab.get_by_role("button", name="Focus").click()
+        expect(tab.get_by_role("status")).to_contain_text("Asked to focus")
+        assert focus.is_set()
+        assert not shown.asked()
+        shown.show_nothing("fake camera was unplugged")
+        expect(tab.get_by_role("button", name="Focus")).to_be_disabled()
 
 
 def test_one_picture_is_seen_although_none_follows(shown: Preview, sighting, tab: Page):

@@ -46,7 +46,11 @@ function gone(title, reason) {
   show("agreement", "");
   show("quality", "");
   show("latency", "–");
-  part("capture").disabled = true;
+  pressable(false);
+}
+
+function pressable(here) {
+  for (const id of ["capture", "focus"]) part(id).disabled = !here;
 }
 
 // What the server says
@@ -66,7 +70,7 @@ function judged(now) {
   show("remark", now.remark);
   part("remark").hidden = !now.remark;
   show("latency", `${now.latency_ms.toFixed(0)} ms`);
-  part("capture").disabled = false;
+  pressable(true);
   const heat = part("heat");
   heat.disabled = !now.heat_map;
   heat.parentElement.title = now.heat_map ? "" : "this model gives no heat map";
@@ -188,18 +192,27 @@ part("entry").addEventListener("submit", (event) => {
 
 let patience = 0;
 
-part("capture").addEventListener("click", async () => {
+async function press(path) {
   show("said", "Asked…");
-  awaited = true;
   try {
-    const answer = await ask("/api/capture", { method: "POST" });
+    const answer = await ask(path, { method: "POST" });
     if (!answer.ok) throw new Error((await answer.json()).detail);
-    clearTimeout(patience);
-    patience = setTimeout(unanswered, ANSWER_MS);
+    return true;
   } catch (error) {
-    awaited = false;
     show("said", error.message);
+    return false;
   }
+}
+
+part("capture").addEventListener("click", async () => {
+  awaited = true;
+  if (!(await press("/api/capture"))) return (awaited = false);
+  clearTimeout(patience);
+  patience = setTimeout(unanswered, ANSWER_MS);
+});
+
+part("focus").addEventListener("click", async () => {
+  if (await press("/api/focus")) show("said", "Asked to focus; a lens that can't stays as it is.");
 });
 
 function unanswered() {
