@@ -39,7 +39,7 @@ NOT_WHOLE = (
 _MAX_RATIO, _FREE_BYTES = 100, 1 << 25
 _MAX_DIRECTORY = 1 << 16
 # End of central directory: signature, two disk numbers, entries twice, size, offset, comment.
-_END = struct.Struct("<4s4H2LH")
+_END, _END_MARK = struct.Struct("<4s4H2LH"), b"PK\5\6"
 _LOCATOR_64 = 20  # bytes before the end where a zip for more than 4 GB says so
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same inputs give the same bytes
 
@@ -106,7 +106,10 @@ def _expect_small_directory(stream: BinaryIO) -> None:
     for comment in (0, seal.SIZE):
         stream.seek(max(0, size - comment - _END.size - _LOCATOR_64))
         locator, end = stream.read(_LOCATOR_64), stream.read(_END.size)
-        if end.startswith(b"PK\5\6") and len(end) == _END.size:
+        if end.startswith(_END_MARK) and len(end) == _END.size:
+            # The zip reader takes the last one that it finds, be it hidden in the comment.
+            if comment and _END_MARK in end[1:] + stream.read(comment):
+                raise zipfile.BadZipFile("it ends more than once")
             break
     else:
         raise zipfile.BadZipFile("it does not end like one")

@@ -62,7 +62,7 @@ def whole(target: Path, folder: int | None = None) -> Iterator[Path]:
 
 @contextmanager
 def stream(target: Path, rights: int = 0o666, folder: int | None = None) -> Iterator[BinaryIO]:
-    """Yield a stream into `target`; whole or not at all.
+    """Yield a stream into `target`; whole or not at all. What was written can be read back from it.
 
     Args:
         target: The file.
@@ -72,16 +72,28 @@ def stream(target: Path, rights: int = 0o666, folder: int | None = None) -> Iter
     Raises:
         StorageError: The disk is full, or the folder can't be written.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # what is there already is not opened, link or not
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL  # what is there already is not opened, link or not
     with whole(target, folder) as temporary:
         descriptor = os.open(temporary, flags, rights, dir_fd=folder)
-        with os.fdopen(descriptor, "wb") as opened:
+        with os.fdopen(descriptor, "w+b") as opened:
             yield opened
 
 
 def private(target: Path) -> AbstractContextManager[BinaryIO]:
     """As `stream`, into a file that only its owner may read."""
     return stream(target, 0o600)
+
+
+@contextmanager
+def public(target: Path, folder: int | None = None) -> Iterator[BinaryIO]:
+    """As `stream`, into a file that everybody may read whatever the umask.
+
+    What root installs is read by a service that is not root.
+    """
+    with stream(target, folder=folder) as opened:
+        with suppress(AttributeError, PermissionError):  # Windows; a file system without rights
+            os.fchmod(opened.fileno(), 0o644)
+        yield opened
 
 
 def write_bytes(target: Path, data: bytes, folder: int | None = None) -> None:
@@ -93,6 +105,12 @@ def write_bytes(target: Path, data: bytes, folder: int | None = None) -> None:
 def write_text(target: Path, text: str, folder: int | None = None) -> None:
     """Write `text` to `target` as UTF-8, whole or not at all; `folder` as of `whole`."""
     write_bytes(target, text.encode(), folder)
+
+
+def publish_text(target: Path, text: str, folder: int | None = None) -> None:
+    """Write `text` to `target` as `write_text`, for everybody to read: as of `public`."""
+    with public(target, folder) as opened:
+        opened.write(text.encode())
 
 
 def _sync(descriptor: int) -> None:

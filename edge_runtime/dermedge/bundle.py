@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from dermedge import archive, atomic, contract, seal
+from dermedge import archive, atomic, contract, permission, seal
 from dermedge.archive import CARD, CONTRACT, GOLDEN, MODEL, NOVELTY
 from dermedge.contract import Contract
 from dermedge.errors import BundleError
@@ -89,16 +89,18 @@ def open_bundle(path: Path, trust: Trust = ANYONE) -> Bundle:
         trust: Whose signature is asked for.
 
     Raises:
-        BundleError: Absent, cut off, altered, not signed by whom `trust` names, of an unknown
-            format, or with entries that do not belong there.
+        BundleError: Absent, not ours to read, cut off, altered, not signed by whom `trust` names,
+            of an unknown format, or with entries that do not belong there.
         MissingError: A signature has to be checked and the extra `sign` is not installed.
     """
-    if not path.is_file():
-        raise BundleError(f"{path} is not a bundle file; `kit compress RUN` makes small.kit")
     try:
+        if not path.is_file():
+            raise BundleError(f"{path} is not a bundle file; `kit compress RUN` makes small.kit")
         # Opened once: what is checked is what is read, also if another file takes its name.
         with path.open("rb") as stream:
             digest, origin, files = _read(stream, path, trust)
+    except PermissionError as error:
+        raise BundleError(permission.explain(error)) from error
     except archive.NOT_WHOLE as error:
         raise BundleError(f"{path} is not a whole bundle ({error}); copy it again") from error
     terms = contract.parse(archive.text(files[CONTRACT], path), f"{path}: {CONTRACT}")
@@ -145,11 +147,20 @@ def sign(path: Path, out: Path, key: PrivateKey, version: int) -> Manifest:
     return manifest
 
 
+def sha256(stream: BinaryIO) -> str:
+    """Of all that a stream holds, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    stream.seek(0)
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
 def _read(stream: BinaryIO, path: Path, trust: Trust) -> tuple[str, Origin, dict[str, bytes]]:
     size = stream.seek(0, 2)
     if size > archive.MAX_BYTES:
         raise BundleError(f"{path} is {size} bytes long; a bundle has {archive.MAX_BYTES} at most")
-    digest = _digest(stream)
+    digest = sha256(stream)
     origin = trust.check(stream, path)
     files = archive.read(stream, path)
     if origin.manifest and origin.manifest.files != _digests(files):
@@ -167,11 +178,3 @@ def _expect_pair(terms: Contract, novelty: bytes, path: Path) -> None:
 
 def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: archive.sha256(data) for name, data in files.items()}
-
-
-def _digest(stream: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    stream.seek(0)
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

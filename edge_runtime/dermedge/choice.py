@@ -60,7 +60,7 @@ def save(home: Path, model: str, choice: Choice) -> Path:
     path = _file(home, model)
     text = json.dumps({"format": FORMAT, **asdict(choice)}, indent=2)
     with links.held(path.parent) as folder:
-        atomic.write_text(path, f"{text}\n", folder)
+        atomic.publish_text(path, f"{text}\n", folder)
     return path
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from dermedge import __version__, cli_bundle, cli_edge, cli_records
+from dermedge import __version__, cli_bundle, cli_edge, cli_records, permission
 from dermedge.cli_benchmark import benchmark
 from dermedge.cli_camera import camera
 from dermedge.cli_compare import compare
@@ -50,7 +50,7 @@ app.add_typer(cli_edge.app, name="edge")
 
 
 def main() -> None:
-    """Run `kit`; a KitError becomes one line and its exit code."""
+    """Run `kit`; a KitError becomes one line and its exit code, as does what we may not read."""
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -58,8 +58,14 @@ def main() -> None:
             command.load()(app)
         app()
     except KitError as error:
-        print(f"kit: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(error)
+    except PermissionError as error:  # of any file that was named; to look for it is enough
+        _end(InputError(permission.explain(error)))
+
+
+def _end(error: KitError) -> None:
+    print(f"kit: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -72,6 +72,7 @@ def preview(
     home: Path,
     appoint: Callable[[], Diagnostician],
     diagnostician: Diagnostician,
+    focus: threading.Event,
 ) -> Preview | None:
     """The preview as the options ask for it, open and announced; None without `--web`.
 
@@ -81,6 +82,7 @@ def preview(
         home: The device's folder; a certificate that is made stays there.
         appoint: Builds who judges uploads.
         diagnostician: Judges the frames; its present contract is told of.
+        focus: Is set when the page asks the camera to focus.
 
     Raises:
         KitError: An option can't be used, the port is in use, the extra is not installed.
@@ -91,22 +93,28 @@ def preview(
         return None
     from dermedge.web.preview import Preview
 
-    settings, fingerprint = _settings(wish, home)
-    opened = Preview(settings, appoint, lambda: diagnostician.contract, fingerprint)
+    given = _token(wish.token_file)
+    settings, fingerprint = _settings(wish, home, given)
+    opened = Preview(settings, appoint, lambda: diagnostician.contract, fingerprint, focus)
     found = stack.enter_context(opened)
     # A log is no place for a token that is written down elsewhere; a new one has no other.
-    known = not sys.stderr.isatty() and settings.token == _token(wish.token_file)
+    known = not sys.stderr.isatty() and settings.token == given
     typer.echo(found.greeting(known), err=True)
     return found
 
 
-def _settings(wish: Wish, home: Path) -> tuple[Settings, str]:
-    """The settings, and the fingerprint of a certificate that was made here."""
+def _settings(wish: Wish, home: Path, token: str) -> tuple[Settings, str]:
+    """The settings, and the fingerprint of a certificate that was made here.
+
+    Args:
+        wish: The options.
+        home: The device's folder.
+        token: The one that was given; empty if none was.
+    """
     from dermedge.loopback import is_loopback
     from dermedge.web import certificate, settings
 
     host, port = _address(wish.listen)
-    token = _token(wish.token_file)
     if not token and not is_loopback(host):
         token = settings.new_token()
     pair, fingerprint = _files(wish.tls), ""
@@ -129,16 +137,12 @@ def _address(text: str | None) -> tuple[str, int]:
 
 
 def _token(file: Path | None) -> str:
+    from dermedge import secret
     from dermedge.errors import InputError
 
     if file is None:
         return os.environ.get(VARIABLE, "").strip()
-    try:
-        if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-            raise InputError(f"the token {file} is open to everybody; run: chmod 600 {file}")
-        found = file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the token in {file} can't be read: {error}") from error
+    found = secret.read(file, "token").strip()
     if not found:
         raise InputError(f"the token {file} is empty; openssl rand -hex 16 makes one")
     return found

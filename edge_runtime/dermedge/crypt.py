@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import stat
 from pathlib import Path
 
+from dermedge import secret
 from dermedge.errors import InputError, MissingError, StorageError
 
 KEY_BYTES = 32
@@ -90,32 +90,23 @@ def load_key(file: Path | None, text: str | None) -> Key | None:
         MissingError: The package `cryptography` is not installed.
     """
     if file is not None:
-        return Key(_decoded(_read(file), str(file)))
+        return Key(_decoded(secret.read(file, "key"), str(file)))
     return Key(_decoded(text, f"${VARIABLE}")) if text else None
-
-
-def _read(file: Path) -> str:
-    try:
-        if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-            raise InputError(f"the key {file} is open to everybody; run: chmod 600 {file}")
-        return file.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the key {file} can't be read: {error}") from error
 
 
 def _decoded(text: str, where: str) -> bytes:
     """32 bytes; the text itself never enters an error."""
     text = text.strip()
     try:
-        secret = bytes.fromhex(text) if len(text) == 2 * KEY_BYTES else _base64(text)
+        found = bytes.fromhex(text) if len(text) == 2 * KEY_BYTES else _base64(text)
     except ValueError:
-        secret = b""
-    if len(secret) != KEY_BYTES:
+        found = b""
+    if len(found) != KEY_BYTES:
         raise InputError(
             f"{where} holds no key: expected {KEY_BYTES} bytes in base64 or hexadecimal, "
             "as `kit records key FILE` makes them"
         )
-    return secret
+    return found
 
 
 def _base64(text: str) -> bytes:

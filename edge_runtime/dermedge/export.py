@@ -21,7 +21,8 @@ COLUMNS = (
     *("sequence", "time", "decision", "probability", "smoothed_decision", "smoothed_probability"),
     *("averaged", "agreeing", "novelty"),
     *("threshold", "chosen_for", "threshold_by_user", "quality", "age_ms", "latency_ms"),
-    *("frame", "dropped", "model", "bundle", "signature", "failed_gate", "runtime", "picture"),
+    *("frame", "dropped", "model", "bundle", "signature", "failed_gate", "runtime"),
+    *("capture", "picture"),
 )
 ROWS = 1000  # of a page; a browser takes its time over more
 

@@ -177,7 +177,7 @@ def pin(folder: Path, source: Path) -> PublicKey:
     if target.exists() and read_public(target) != key:
         raise InputError(f"another key is pinned as {target}; remove that file first")
     with links.held(folder) as held:
-        atomic.write_text(target, _as_pem(key), held)
+        atomic.publish_text(target, _as_pem(key), held)
     return key
 
 

@@ -6,13 +6,15 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dermedge.errors import StorageError
 
 # Of `os.open`: never through a link. Windows has no such thing, and no such links.
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+_OPEN = 0o755
 
 
 def refuse(*paths: Path) -> None:
@@ -34,6 +36,17 @@ def refuse(*paths: Path) -> None:
             _refuse_of(path, path.lstat())
 
 
+def share(folder: Path) -> None:
+    """Make a folder that all may enter whatever the umask; one that is there keeps its rights.
+
+    Its name, too, must be one that only root or we can change; for others see `held`.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if _make(folder):
+        with suppress(PermissionError):  # a file system without rights
+            folder.chmod(_OPEN)
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[int | None]:
     """Make and open a folder that others may put a link in the place of, at any moment.
@@ -41,6 +54,8 @@ def held(folder: Path) -> Iterator[int | None]:
     What is then done by its descriptor is done in that very folder, wherever its name leads by
     then; the kernel sees to that. The folder that holds it must be reached by names that only root
     or we can change, as /var/lib/dermkit is.
+
+    One that is made may be entered by all, whatever the umask; one that is there keeps its rights.
 
     Yields:
         The descriptor, for `dir_fd`; None on Windows.
@@ -52,14 +67,29 @@ def held(folder: Path) -> Iterator[int | None]:
         yield None
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        share(folder.parent)
+        made = _make(folder)
         descriptor = _open(folder)
     except OSError as error:
         raise StorageError(f"{folder} could not be written: {error.strerror}") from error
     try:
+        if made:
+            with suppress(PermissionError):
+                os.fchmod(descriptor, _OPEN)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _make(folder: Path) -> bool:
+    """Whether it was not there."""
+    try:
+        folder.mkdir()
+    except OSError:  # of one that is there, too, some systems say first that we may not
+        if not folder.exists():
+            raise
+        return False
+    return True
 
 
 def _open(folder: Path) -> int:

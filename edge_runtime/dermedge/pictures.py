@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -41,6 +41,23 @@ class Kept:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture that is to be kept.
+
+    Attributes:
+        name: Of its file.
+        sequence: Of the record that names it.
+        time: Of the judgement, UTC.
+        data: What the file will hold.
+    """
+
+    name: str
+    sequence: int
+    time: datetime
+    data: bytes = field(repr=False)
+
+
 class Pictures:
     """The folder of a journal's pictures. One process at a time: the one that holds the journal."""
 
@@ -64,19 +81,17 @@ class Pictures:
         """
         self._folder, self._key = folder, key
         self._max_bytes, self._max_days = max_bytes, max_days
-        try:
+        with self._telling():
             links.refuse(folder)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for left in folder.glob(".*.tmp*"):  # of a process that was killed
                 left.unlink()
             self._kept = deque(find(folder))
-        except OSError as error:
-            raise self._failed(error) from error
         self._size = sum(each.size for each in self._kept)
         self.prune(datetime.now(timezone.utc))
 
-    def save(self, image: RGB, sequence: int, time: datetime) -> str | None:
-        """Keep one picture, whole or not at all, and let the oldest go for it.
+    def take(self, image: RGB, sequence: int, time: datetime) -> Picture | None:
+        """Encode one picture, and encrypt it if there is a key; nothing touches the disk yet.
 
         The pixels are encoded anew, so nothing else of a file comes along: no EXIF, no place.
 
@@ -86,47 +101,66 @@ class Pictures:
             time: Of the judgement, UTC.
 
         Returns:
-            The file's name; None if this picture alone is beyond the bound, and is not kept.
-
-        Raises:
-            StorageError: The disk is full or can't be written; the other pictures are unharmed.
+            What `keep` takes; None if this picture alone is beyond the bound.
         """
         stamp = time.astimezone(timezone.utc).strftime(_STAMP)
         name = f"{sequence:012d}-{stamp}.jpg{'.enc' if self._key else ''}"
         data = to_jpeg(image, _QUALITY)
         if self._key is not None:
             data = self._key.encrypt(data, name)
-        if len(data) > self._max_bytes:
-            return None
-        self.prune(time, room=len(data))
-        with atomic.private(self._folder / name) as stream:
-            stream.write(data)
-        self._kept.append(Kept(self._folder / name, sequence, time, len(data)))
-        self._size += len(data)
-        return name
+        return Picture(name, sequence, time, data) if len(data) <= self._max_bytes else None
 
-    def prune(self, now: datetime, room: int = 0) -> None:
-        """Delete the oldest pictures until the rest are young enough and `room` bytes are free.
+    def keep(self, picture: Picture) -> None:
+        """Write one, whole or not at all, and let the oldest go for it; waits for the disk.
+
+        What goes is looked for at the oldest end alone, however many there are: what a clock that
+        jumped has put elsewhere is for `prune`.
+
+        Raises:
+            StorageError: The disk is full or can't be written; the other pictures are unharmed.
+        """
+        size = len(picture.data)
+        with self._telling():
+            while self._kept and (self._is_old(self._kept[0], picture.time) or self._lacks(size)):
+                self._delete(self._kept[0])
+        path = self._folder / picture.name
+        with atomic.private(path) as stream:
+            stream.write(picture.data)
+        self._kept.append(Kept(path, picture.sequence, picture.time, size))
+        self._size += size
+
+    def prune(self, now: datetime) -> None:
+        """Delete every picture that is too old, then the oldest until the rest is within the bound.
 
         The oldest are those of the lowest sequence, whatever the clock did.
 
         Raises:
             StorageError: One can't be deleted.
         """
-        expired = [each for each in self._kept if (now - each.time) / _DAY > self._max_days]
-        try:
-            for each in expired:
+        with self._telling():
+            for each in [each for each in self._kept if self._is_old(each, now)]:
                 self._delete(each)
-            while self._kept and self._size + room > self._max_bytes:
+            while self._kept and self._lacks(0):
                 self._delete(self._kept[0])
-        except OSError as error:
-            raise self._failed(error) from error
+
+    def _is_old(self, each: Kept, now: datetime) -> bool:
+        return (now - each.time) / _DAY > self._max_days
+
+    def _lacks(self, room: int) -> bool:
+        return self._size + room > self._max_bytes
 
     def _delete(self, each: Kept) -> None:
         with suppress(FileNotFoundError):
             each.path.unlink()
-        self._kept.remove(each)
+        self._kept.remove(each)  # at once, since it is the first, or nearly
         self._size -= each.size
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> StorageError:
         return StorageError(

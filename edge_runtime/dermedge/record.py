@@ -103,13 +103,14 @@ class Journal(Closing):
         """Sync and close.
 
         Raises:
-            StorageError: The last lines could not be synced.
+            StorageError: The last lines could not be synced, or earlier ones, and nobody was told.
         """
-        if self._syncer is not None:
-            self._syncer.close()
-            self._syncer = None
+        syncer, self._syncer = self._syncer, None
         try:
-            if self._file >= 0:
+            try:
+                if syncer is not None:
+                    syncer.close()
+            finally:
                 self._sync()
         except OSError as error:
             raise self._failed(error) from error

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from dermedge import choice, golden, slots, trial
+from dermedge import choice, golden, permission, slots, trial
 from dermedge.bundle import Bundle
 from dermedge.diagnose import Diagnosis, Diagnostician
 from dermedge.errors import BundleError, KitError, MissingError
@@ -142,3 +142,5 @@ class Relay(Diagnostician):
                 self._next = judge
         except KitError as error:
             self.note = str(error)
+        except PermissionError as error:
+            self.note = permission.explain(error)

@@ -161,7 +161,7 @@ def write(home: Path, state: State) -> None:
         StorageError: It can't be written; the old state stands.
     """
     text = json.dumps({"format": FORMAT, **asdict(state)}, indent=2)
-    atomic.write_text(_state(home), f"{text}\n")
+    atomic.publish_text(_state(home), f"{text}\n")
 
 
 def file(home: Path, slot: Slot) -> Path:

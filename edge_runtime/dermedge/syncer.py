@@ -24,16 +24,24 @@ class Syncer:
         Raises:
             OSError: An earlier sync failed; told once.
         """
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+        self._tell()
         self._asked.set()
 
     def close(self) -> None:
-        """End the thread, after the sync that is under way; the last one is the caller's."""
+        """End the thread, after the sync that is under way; the last one is the caller's.
+
+        Raises:
+            OSError: An earlier sync failed, and nobody was told yet.
+        """
         self._ended = True
         self._asked.set()
         self._thread.join()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
 
     def _run(self) -> None:
         while True:

@@ -63,7 +63,8 @@ def _starts(home: Path, sha256: str) -> int | None:
 
 
 def _write(home: Path, sha256: str, starts: int) -> None:
-    atomic.write_text(_file(home), json.dumps({"sha256": sha256, "starts": starts}) + "\n")
+    text = json.dumps({"sha256": sha256, "starts": starts})
+    atomic.publish_text(_file(home), f"{text}\n")
 
 
 def _file(home: Path) -> Path:

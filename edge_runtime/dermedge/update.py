@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dermedge import atomic, links, slots, trial, trust
-from dermedge.bundle import Bundle, open_bundle
+from dermedge.bundle import Bundle, open_bundle, sha256
 from dermedge.errors import BundleError, KitError, StorageError
 from dermedge.slots import Slot, State
 
@@ -45,7 +45,7 @@ def install(
         allow_downgrade: Also a version that is not newer than the one last installed.
 
     Raises:
-        BundleError: Refused: its origin, its version, its content, or its self-check.
+        BundleError: Refused: its origin, its version, its content, its copy, or its self-check.
         MissingError: The extra `sign` is not installed.
         StorageError: No room, another installation going on, or no right to write.
     """
@@ -87,13 +87,19 @@ def rollback(home: Path, check: SelfCheck) -> State:
 
 
 def _copy(source: Path, home: Path, slot: Slot) -> None:
+    """Into its slot, which may be the one in use: so the copy is read back before it goes there."""
     target = slots.file(home, slot)
     with (
         source.open("rb") as given,
         links.held(target.parent) as folder,
-        atomic.stream(target, folder=folder) as copy,
+        atomic.public(target, folder) as copy,
     ):
         shutil.copyfileobj(given, copy)
+        if sha256(copy) != slot.sha256:
+            raise BundleError(
+                f"the copy of {source} is another than what was checked: it changed meanwhile, or "
+                "this disk is faulty. Not installed; what was in use stays."
+            )
 
 
 def _refuse_downgrade(bundle: Bundle, state: State) -> None:
@@ -141,7 +147,7 @@ def _locked(home: Path) -> Iterator[None]:
     import fcntl
 
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        links.share(home)
         links.refuse(*(home / name for name in ("keys", "slots", "lock")))
         descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | links.NOFOLLOW, 0o600)
     except OSError as error:

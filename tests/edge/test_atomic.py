@@ -23,6 +23,37 @@ def test_text_and_bytes_are_written_whole_and_nothing_else_is_left(tmp_path: Pat
     assert left(tmp_path / "new") == ["a.txt"]
 
 
+def test_what_is_public_may_be_read_by_all_whatever_the_umask(tmp_path: Path):
+    before = os.umask(0o077)
+    try:
+        atomic.publish_text(tmp_path / "public", "größer\n")
+        atomic.write_text(tmp_path / "other", "mine\n")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "public").read_text(encoding="utf-8") == "größer\n"
+    assert (tmp_path / "public").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "other").stat().st_mode & 0o777 == 0o600
+
+
+def test_on_a_file_system_without_rights_it_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*given: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    atomic.publish_text(tmp_path / "a", "text")
+    assert (tmp_path / "a").read_text() == "text"
+
+
+def test_what_was_written_can_be_read_back_before_it_is_in_place(tmp_path: Path):
+    with atomic.stream(tmp_path / "a") as stream:
+        stream.write(b"bytes")
+        stream.seek(0)
+        assert stream.read() == b"bytes"
+        assert not (tmp_path / "a").exists()
+
+
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("old", [None, b"old"])
 def test_a_full_disk_leaves_the_old_file_or_none(

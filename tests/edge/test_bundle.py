@@ -323,6 +323,47 @@ def test_a_long_list_of_entries_never_fills_the_memory(
     assert peak_of_refusing(tmp_path / "a.kit", "it lists") < 8 << 20
 
 
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_list_of_entries_hidden_in_the_comment_never_reaches_the_zip_reader(
+    tmp_path: Path,
+    tiny_bundles: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    sealed: bool,
+):
+    whole, many = tiny_bundles[1].read_bytes(), 100_000
+    start = whole.index(b"PK\1\2")
+    entry = whole[start : whole.index(b"PK\1\2", start + 4)]
+    words = (b"dermkit seal 1\n" if sealed else b"").ljust(2000, b" ")
+    # The last entry has a comment of its own: all that lies between it and the hidden record.
+    last = entry[:32] + struct.pack("<H", 22 + len(words)) + entry[34:]
+    listed = entry * many + last
+    record = struct.Struct("<4s4H2LH")
+    # As it should be: one entry is listed, and a comment follows that is as long as a seal.
+    honest = record.pack(*(b"PK\5\6", 0, 0, 1, 1, len(last), start + many * len(entry)), seal.SIZE)
+    size = len(listed) + len(honest) + len(words)
+    hidden = record.pack(b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, size, start, 0)
+    data = whole[:start] + listed + honest + (words + hidden).ljust(seal.SIZE, b" ")
+    # What the zip reader lists if it is let: it takes the last record.
+    (tmp_path / "a.kit").write_bytes(data)
+    with (tmp_path / "a.kit").open("rb") as stream, zipfile.ZipFile(stream) as archived:
+        counted = len(archived.infolist())
+    assert counted == many + 1
+
+    def never(*given: object) -> None:
+        raise AssertionError("it was read as a zip")
+
+    monkeypatch.setattr(zipfile, "ZipFile", never)
+    with (tmp_path / "a.kit").open("rb") as stream:
+        tracemalloc.start()
+        try:
+            with pytest.raises(zipfile.BadZipFile, match="ends more than once"):
+                archive.read(stream, tmp_path / "a.kit")
+            assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        finally:
+            tracemalloc.stop()
+    refused(tmp_path / "a.kit", "seal of .* is damaged" if sealed else "ends more than once")
+
+
 def test_a_zip_for_more_than_4_gb_is_refused(tmp_path: Path, tiny_bundles: tuple[Path, Path]):
     whole = tiny_bundles[1].read_bytes()
     end = whole.rindex(b"PK\x05\x06")

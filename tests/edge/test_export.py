@@ -40,7 +40,11 @@ def journal(tmp_path: Path) -> Path:
     with Journal(path) as written:
         for hour, trick in enumerate(TRICKS):
             written.append(line(hour, decision=trick, quality=trick))
-        written.append(line(9, threshold_by_user=True, failed_gate=True, signature="unsigned"))
+        written.append(
+            line(
+                9, threshold_by_user=True, failed_gate=True, signature="unsigned", capture="button"
+            )
+        )
         written.append({"odd": [1, {"a": None}]})
     with path.open("ab") as torn:
         torn.write(b'{"sequence": 8, "deci')
@@ -58,6 +62,7 @@ def test_a_table_holds_every_record_and_no_formula(journal: Path, tmp_path: Path
     assert [row["sequence"] for row in found] == [str(n) for n in range(1, 8)]
     assert (facts.records, facts.torn) == (7, 1)
     assert tuple(found[0]) == export.COLUMNS
+    assert [row["capture"] for row in found] == [*[""] * 5, "button", ""]
     assert (found[0]["probability"], found[5]["failed_gate"]) == ("0.81234", "true")
     for row, trick in zip(found, TRICKS, strict=False):
         assert row["decision"] == (trick if trick.startswith("<") else f"'{trick}")

@@ -247,7 +247,7 @@ def test_a_clock_that_jumps_back_shows_in_the_time_and_nowhere_else(
     [
         "dermedge.diagnose:Diagnostician:diagnose",
         "dermedge.model:Classifier:run",
-        "dermedge.pictures:Pictures:save",
+        "dermedge.pictures:Pictures:take",
         "dermedge.record:Journal:append",
     ],
 )

@@ -793,6 +793,7 @@ def test_base_topics_that_mqtt_reads_otherwise_are_refused(base: str):
         ("mqtts://pi", Broker("pi", 8883, True)),
         ("mqtts://kit@10.0.0.2:99/", Broker("10.0.0.2", 99, True, "kit")),
         ("mqtt://a%40b@[::1]", Broker("::1", 1883, False, "a@b")),
+        ("mqtt://müller.local.", Broker("müller.local.", 1883, False)),
     ],
 )
 def test_a_url_is_read(url: str, found: Broker):
@@ -815,6 +816,9 @@ def test_the_name_of_a_broker_tells_no_user():
         ("mqtt://[", "expected a host"),
         ("mqtt://pi:s3cret", "its port"),
         ("mqtt://pi:0", "expected a host"),
+        ("mqtt://broker..local", "its host is no name"),
+        ("mqtt://.local", "its host is no name"),
+        (f"mqtt://{'s3cret' * 11}", "its host is no name"),
         ("mqtt://pi/a", "--mqtt-topic"),
         ("mqtt://pi?ca=x", "--mqtt-topic"),
     ],
@@ -832,7 +836,7 @@ def test_every_text_is_a_broker_or_an_error(text: str):
             found = parse(url)
         except InputError:
             continue
-        assert found.host
+        assert found.host.encode("idna")  # else paho's thread ends of it, and nobody is told
         assert 1 <= found.port <= 65535
 
 

@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,17 @@ def test_remarks_before_a_failure_are_shown(capfd: pytest.CaptureFixture[str]) -
     with pytest.raises(ValueError, match="broken"), quiet():
         fail()
     assert "the reason" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it needs a file")
+def test_no_disk_is_asked_for_room(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as device:
+        device.setattr(tempfile, "tempdir", str(tmp_path / "full or read-only"))
+        with quiet():
+            os.write(2, b"INFO: hello\n")
+    assert capfd.readouterr().err == ""
 
 
 def test_the_interpreter_says_nothing(tiny_bundles) -> None:

@@ -240,24 +240,46 @@ def test_a_rotation_that_fails_is_made_up_for_by_the_next_record(
 def test_a_sync_in_the_background_that_fails_is_told_with_the_next_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    failed = threading.Event()
+    failed, fsync = threading.Event(), os.fsync
 
     def fail(file: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
         failed.set()
         raise OSError(5, "Input/output error")
 
     with Journal(tmp_path / "r", background=True) as journal:
-        with monkeypatch.context() as broken:
-            broken.setattr(os, "fsync", fail)
-            journal.append({})
-            assert failed.wait(10)
-            with pytest.raises(StorageError, match="Input/output"):  # noqa: PT012
-                for _ in range(1000):
-                    journal.append({})
-                    time.sleep(0.001)
+        monkeypatch.setattr(os, "fsync", fail)
+        journal.append({})
+        assert failed.wait(10)
+        with pytest.raises(StorageError, match="Input/output"):  # noqa: PT012
+            for _ in range(1000):
+                journal.append({})
+                time.sleep(0.001)
         journal.append({})
         last = journal.sequence
     assert [record["sequence"] for record in read(tmp_path / "r")] == list(range(1, last + 1))
+
+
+def test_a_last_sync_in_the_background_that_fails_is_told_by_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    failed, fsync = threading.Event(), os.fsync
+    journal = Journal(tmp_path / "r", background=True)
+
+    def fail(file: int) -> None:
+        monkeypatch.setattr(
+            os, "fsync", fsync
+        )  # the system tells of it once, the next one succeeds
+        failed.set()
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    journal.append({})
+    assert failed.wait(10)
+    with pytest.raises(StorageError, match="Input/output"):
+        journal.close()
+    Journal(tmp_path / "r").close()  # it was let go all the same
+    journal.close()
 
 
 def test_in_the_background_every_record_is_synced_before_it_closes(

@@ -87,23 +87,36 @@ def test_a_new_model_takes_over_between_two_frames_and_none_is_dropped(
     assert switch >= 3
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (BundleError("it is rotten"), "it is rotten"),
+        (PermissionError(13, "Permission denied", "/x/y"), "/x/y: Permission denied"),
+    ],
+)
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_model_that_can_not_be_used_leaves_the_present_one_at_work(
-    home: Path, tiny_bundles: tuple[Path, Path], photo: RGB, monkeypatch: pytest.MonkeyPatch
+    home: Path,
+    tiny_bundles: tuple[Path, Path],
+    photo: RGB,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    said: str,
 ):
     judge = Relay(home, threads=1)
     before = judge.bundle
 
-    def broken(place: Path) -> None:
-        raise BundleError("it is rotten")
+    def broken(relay: Relay) -> None:
+        raise error
 
-    monkeypatch.setattr(slots, "open_current", broken)
+    monkeypatch.setattr(Relay, "_open", broken)
     install(home, tiny_bundles[1])
     for _ in range(FRAMES):
         judge.diagnose(photo)
         if judge.note:
             break
         time.sleep(0.01)
-    assert judge.note == "it is rotten"
+    assert judge.note.startswith(said)
     assert judge.bundle is before
     monkeypatch.undo()
     update.rollback(home, lambda bundle: None)

@@ -4,11 +4,13 @@ import dataclasses
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -345,6 +347,54 @@ def test_a_power_cut_at_any_point_of_a_roll_back(shop: Shop, tmp_path: Path):
     assert set(seen) == {1, 2}
 
 
+def test_a_copy_that_is_not_what_was_checked_replaces_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    shop.install(shop.one)
+    before, copy = shop.state, shutil.copyfileobj
+
+    def flip(given: BinaryIO, taken: BinaryIO) -> None:
+        copy(given, taken)
+        taken.seek(1000)
+        taken.write(b"\xff")
+
+    monkeypatch.setattr(shutil, "copyfileobj", flip)
+    for source in (shop.one, shop.two):  # the one in use, and a new one
+        with pytest.raises(BundleError, match="another than what was checked"):
+            shop.install(source)
+        assert shop.state == before
+        assert shop.in_use() == 1
+        assert len(list((shop.home / "slots").iterdir())) == 1
+
+
+def test_what_is_installed_may_be_read_by_all_whatever_the_umask(shop: Shop):
+    shutil.rmtree(shop.home)
+    before = os.umask(0o077)
+    try:
+        keys.pin(shop.home / "keys", shop.folder / "clinic.pub")
+        shop.install(shop.one)
+    finally:
+        os.umask(before)
+    found = {
+        str(path.relative_to(shop.home)): stat.S_IMODE(path.stat().st_mode)
+        for path in (shop.home, *shop.home.rglob("*"))
+    }
+    assert found.pop("lock") == 0o600
+    for name in (".", "slots", "keys"):
+        assert found.pop(name) == 0o755, name
+    assert found.keys() >= {"state.json", "trial.json", "keys/clinic.pub"}
+    assert set(found.values()) == {0o644}, found
+
+
+def test_a_folder_that_is_there_keeps_its_rights(shop: Shop):
+    (shop.home / "slots").mkdir()
+    for name in (".", "slots"):
+        (shop.home / name).chmod(0o700)
+    shop.install(shop.one)
+    for name in (".", "slots"):
+        assert stat.S_IMODE((shop.home / name).stat().st_mode) == 0o700
+
+
 def test_a_kill_in_the_middle_of_the_self_check_leaves_the_old_model(shop: Shop):
     shop.install(shop.one)
     code = (
@@ -453,7 +503,7 @@ def test_a_trial_on_a_disk_that_is_read_only_counts_nothing(
     def shut(*given: object) -> None:
         raise StorageError("read-only")
 
-    monkeypatch.setattr(atomic, "write_text", shut)
+    monkeypatch.setattr(atomic, "publish_text", shut)
     with trial.use(shop.home, digest):
         pass
     assert not trial.failed(shop.home, digest)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from dermedge import secret
 from dermedge.errors import InputError
 from dermedge.loopback import is_loopback
 
@@ -92,12 +92,7 @@ def load_password(file: Path | None, text: str | None) -> str | None:
     """
     if file is None:
         return text or None
-    try:
-        if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-            raise InputError(f"the password {file} is open to everybody; run: chmod 600 {file}")
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the password {file} can't be read: {error}") from error
+    lines = secret.read(file, "password").splitlines()
     if not lines or not lines[0]:
         raise InputError(f"the password {file} is empty; its first line is the password")
     return lines[0]
@@ -110,4 +105,10 @@ def _address(parts: SplitResult) -> tuple[str, int]:
         raise InputError("the broker: its port is a number from 1 to 65535") from error
     if not host or not host.isprintable() or " " in host or port == 0:
         raise InputError("the broker: expected a host, as in mqtt://user@host:1883")
+    try:
+        host.encode("idna")  # as the resolver will, in a thread that would end of it in silence
+    except UnicodeError as error:
+        raise InputError(
+            "the broker: its host is no name: between two dots stand 1 to 63 letters, digits or -"
+        ) from error
     return host, port or _PORTS[parts.scheme]
