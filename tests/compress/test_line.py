@@ -394,7 +394,7 @@ def test_killed_after_each_step_it_goes_on_from_there(run: Path, tmp_path: Path)
 
     def finished() -> dict[str, int]:
         """Steps that are kept, and when they were written."""
-        found = [*kept.glob("compress-*/*.npz"), *kept.glob("compress-*/*.tflite")]
+        found = [*kept.glob("compress-*/[!.]*.npz"), *kept.glob("compress-*/[!.]*.tflite")]
         return {path.name: path.stat().st_mtime_ns for path in found}
 
     before: dict[str, int] = {}
