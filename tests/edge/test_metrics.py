@@ -140,15 +140,15 @@ def test_groups_of_one_are_delong_s_own():
 
 def test_a_photograph_taken_thrice_proves_no_more_than_once():
     once, thrice = crowd(1), crowd(3)
-    alone = metrics.auc_difference(*once[:3]).interval
-    found = metrics.auc_difference(*thrice).interval
+    (labels, first, second, _), (more, third, fourth, groups) = once, thrice
+    alone = metrics.auc_difference(labels, first, second).interval
+    found = metrics.auc_difference(more, third, fourth, groups).interval
     assert found.method == "DeLong, by patient or lesion (Obuchowski 1997)"
     assert (found.low, found.value, found.high) == pytest.approx(
         (alone.low, alone.value, alone.high), abs=1e-12
     )
-    naive = metrics.auc_difference(*thrice[:3]).interval
-    assert naive.low > alone.low
-    one, three = metrics.auc_interval(*once[:2]), metrics.auc_interval(*thrice[:2], thrice[3])
+    assert metrics.auc_difference(more, third, fourth).interval.low > alone.low
+    one, three = metrics.auc_interval(labels, first), metrics.auc_interval(more, third, groups)
     assert (three.low, three.high) == pytest.approx((one.low, one.high), abs=1e-12)
 
 
