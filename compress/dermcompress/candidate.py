@@ -7,7 +7,6 @@ embeddings of its own. And so are the limits of quality: they belong to a size o
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from dermcompress import card, convert, metadata
 from dermcompress.recipe import FLOAT, FULL, Rung
 from dermcompress.scored import Scored, score
 from dermcompress.workshop import Built, Workshop
-from dermedge import bundle, golden, novelty
+from dermedge import archive, bundle, golden, novelty
 from dermedge.contract import FAILED_GATE, NOTICE, Contract, Model
 from dermedge.errors import BundleError
 from dermedge.model import Classifier, runtimes
@@ -63,7 +62,7 @@ def pack(
             Classifier(built.model, terms, runtime=runtime).scores(pixels.values[:1])
         except BundleError as error:
             note(f"{rung.name}: {error}")
-    sha256 = hashlib.sha256(built.model).hexdigest()
+    sha256 = archive.sha256(built.model)
 
     def scored(split: str, step: int = 1) -> Scored:
         """Every photograph of a split, or every second, ..."""

@@ -57,13 +57,12 @@ class Climb:
         self._tested = {each.sha256: each.predictions for each in measured}
         ranked = self._ranked(bundles)
         others = speeds.elsewhere(bundles, plan.threads, progress)
-        climbed: list[Climbed] = []
+        limit, climbed = self._workshop.recipe.gate, list[Climbed]()
         for (rung, built), seen, own, more in zip(
             self._built.items(), measured, ranked, others, strict=True
         ):
             beside = compare.pair(measured[0], seen, plan) if climbed else None
             ranking = compare.auc_difference(ranked[0], own) if climbed else None
-            limit = self._workshop.recipe.gate
             climbed.append(
                 Climbed(
                     name=rung.name,
@@ -80,7 +79,7 @@ class Climb:
                     speeds={seen.latency.runtime: seen.latency.median_ms, **more},
                 )
             )
-        return Ladder(tuple(climbed), self._workshop.recipe.gate, self._limits)
+        return Ladder(tuple(climbed), limit, self._limits)
 
     def _ranked(self, bundles: Sequence[Bundle]) -> list[Predictions]:
         """What each model says of validation and, after that, of the measured photographs."""

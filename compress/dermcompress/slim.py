@@ -81,9 +81,9 @@ def slim(
     Raises:
         InputError: A share that would leave a layer empty.
     """
-    stays = {name: np.ones(len(ids), bool) for name, ids in channels(full).of.items()}
-    net = full
-    widths.check(channels(full), aim.work)  # before the minutes that a scan takes
+    net, whole = full, channels(full)
+    stays = {name: np.ones(len(ids), bool) for name, ids in whole.of.items()}
+    widths.check(whole, aim.work)  # before the minutes that a scan takes
     for number in range(1, aim.rounds + 1):
         found = channels(net)
         scales = {name: scale[stays[name]] for name, scale in (norms or {}).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 
 from dermedge import __version__
@@ -19,6 +20,7 @@ def name(parts: Iterable[object]) -> str:
     return digest(__version__, _CODE, *map(_installed, _TOOLS), *parts)
 
 
+@cache
 def _installed(package: str) -> str:
     try:
         return metadata.version(package)
