@@ -39,9 +39,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def shown(bundle: Bundle) -> Iterator[Preview]:
+def focus() -> threading.Event | None:
+    """What the camera hears of the page's button: nothing, for it can't focus."""
+    return None
+
+
+@pytest.fixture
+def shown(bundle: Bundle, focus: threading.Event | None) -> Iterator[Preview]:
+    """The page, served until the tab is closed: a test names it before `tab`."""
     settings = Settings(port=0, token=TOKEN, stale_s=60.0)
-    with Preview(settings, lambda: Diagnostician(bundle, 1), lambda: bundle.contract) as found:
+    judging = (lambda: Diagnostician(bundle, 1), lambda: bundle.contract)
+    with Preview(settings, *judging, focus=focus) as found:
         yield found
 
 
@@ -184,19 +192,16 @@ def test_a_loop_that_captures_nothing_on_demand_is_told(shown: Preview, sighting
     expect(tab.get_by_role("status")).to_contain_text("Nothing was captured")
 
 
-def test_the_camera_is_asked_to_focus(bundle: Bundle, sighting, tab: Page):
-    focus = threading.Event()
-    settings = Settings(port=0, token=TOKEN, stale_s=60.0)
-    judging = (lambda: Diagnostician(bundle, 1), lambda: bundle.contract)
-    with Preview(settings, *judging, focus=focus) as shown:
-        shown.show(sighting)
-        tab.goto(shown.link)
-        tab.get_by_role("button", name="Focus").click()
-        expect(tab.get_by_role("status")).to_contain_text("Asked to focus")
-        assert focus.is_set()
-        assert not shown.asked()
-        shown.show_nothing("fake camera was unplugged")
-        expect(tab.get_by_role("button", name="Focus")).to_be_disabled()
+@pytest.mark.parametrize("focus", [threading.Event()])
+def test_the_camera_is_asked_to_focus(focus: threading.Event, shown: Preview, sighting, tab: Page):
+    shown.show(sighting)
+    tab.goto(shown.link)
+    tab.get_by_role("button", name="Focus").click()
+    expect(tab.get_by_role("status")).to_contain_text("Asked to focus")
+    assert focus.is_set()
+    assert not shown.asked()
+    shown.show_nothing("fake camera was unplugged")
+    expect(tab.get_by_role("button", name="Focus")).to_be_disabled()
 
 
 def test_one_picture_is_seen_although_none_follows(shown: Preview, sighting, tab: Page):
