@@ -21,6 +21,7 @@ from dermedge.errors import GateError, InputError, MissingError
 from dermedge.predictions import check
 from dermedge.progress import Progress, silent
 from dermedge.table import read_unlabelled
+from dermtrain import lock
 from dermtrain import run as runs
 from dermtrain.store import Store
 
@@ -87,14 +88,16 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
     workshop = Workshop(source, job.recipe, job.seed, store, job.whole, progress)
     for rung in possible:
         workshop.in_float(rung)  # a wrong name is told now, not after hours
-    climb = Climb(workshop, job.out / RUNGS, job.limits, note)
-    ladder = climb.attempt(attempts[0])
-    for attempt in attempts[1:]:
-        if ladder.settled():
-            break
-        note(f"{ladder.refusal()}\nThe next: {', '.join(rung.name for rung in attempt)}")
-        ladder = climb.attempt(attempt)
-    return _shipped(job, ladder, progress)
+    rungs = job.out / RUNGS
+    with lock.alone(job.out, progress), lock.alone(rungs, progress):
+        climb = Climb(workshop, rungs, job.limits, note)
+        ladder = climb.attempt(attempts[0])
+        for attempt in attempts[1:]:
+            if ladder.settled():
+                break
+            note(f"{ladder.refusal()}\nThe next: {', '.join(rung.name for rung in attempt)}")
+            ladder = climb.attempt(attempt)
+        return _shipped(job, ladder, progress)
 
 
 def _source(job: Job, rungs: Sequence[Rung], note: Note, progress: Progress) -> Source:

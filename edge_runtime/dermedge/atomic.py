@@ -79,6 +79,16 @@ def stream(target: Path, rights: int = 0o666, folder: int | None = None) -> Iter
             yield opened
 
 
+def halves(folder: Path, stem: str = "*") -> Iterator[Path]:
+    """Temporary files of `whole` in a folder, which a killed command left if none is at work.
+
+    Args:
+        folder: It need not be there.
+        stem: Of the targets; a glob pattern.
+    """
+    return iter(folder.glob(f".{stem}.*.tmp*"))
+
+
 def private(target: Path) -> AbstractContextManager[BinaryIO]:
     """As `stream`, into a file that only its owner may read."""
     return stream(target, 0o600)

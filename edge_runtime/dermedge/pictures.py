@@ -84,7 +84,7 @@ class Pictures:
         with self._telling():
             links.refuse(folder)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for left in folder.glob(".*.tmp*"):  # of a process that was killed
+            for left in atomic.halves(folder):  # of a process that was killed
                 left.unlink()
             self._kept = deque(find(folder))
         self._size = sum(each.size for each in self._kept)

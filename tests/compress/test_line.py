@@ -407,6 +407,9 @@ def test_killed_after_each_step_it_goes_on_from_there(run: Path, tmp_path: Path)
         assert len(after) > len(before)
         assert before.items() <= after.items()
         before = after
+    rungs = tmp_path / "out" / line.RUNGS
+    rungs.mkdir(parents=True, exist_ok=True)
+    (rungs / ".slim-distil-qat.0123.tmp.kit").write_bytes(b"as killed while it was packed")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert before.items() <= finished().items()

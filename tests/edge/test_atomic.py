@@ -1,5 +1,6 @@
 import errno
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,20 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
         stop_half_way()
     assert left(tmp_path) == ["a.txt"]
     assert target.read_text() == "old"
+
+
+def test_what_a_killed_process_left_is_found_by_its_target(tmp_path: Path):
+    child = os.fork()
+    if child == 0:
+        with atomic.whole(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    atomic.write_text(tmp_path / "b.txt", "whole")
+    assert [path.read_text() for path in atomic.halves(tmp_path)] == ["half"]
+    assert list(atomic.halves(tmp_path, "a")) == list(atomic.halves(tmp_path))
+    assert not list(atomic.halves(tmp_path, "b"))
+    assert not list(atomic.halves(tmp_path / "none"))
 
 
 def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path: Path):

@@ -15,7 +15,7 @@ import pytest
 from dermedge import table as tables
 from dermedge.contract import Input
 from dermedge.errors import StorageError
-from dermtrain import lock, store
+from dermtrain import store
 from dermtrain.dataset import missing_bytes, prepare_table
 from dermtrain.store import Store
 
@@ -198,16 +198,3 @@ def test_photographs_prepared_into_an_entry_stay_while_it_is_used(
         assert len(pixels.values[:]) == len(table.rows)
     Store(tmp_path, limit).reserve(limit - needed)
     assert _left(tmp_path) == ""
-
-
-def test_locks_hold_off_and_are_shared(tmp_path: Path) -> None:
-    first, second = (lock.take(tmp_path, shared=True) for _ in range(2))
-    assert lock.attempt(tmp_path) is None
-    first.release()
-    assert lock.attempt(tmp_path) is None
-    second.release()
-    alone = lock.attempt(tmp_path)
-    assert alone
-    assert alone.real
-    assert lock.attempt(tmp_path) is None
-    alone.release()

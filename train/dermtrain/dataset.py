@@ -13,8 +13,8 @@ two copies while it is decoded: it does not grow with the number of photographs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,7 +26,7 @@ import numpy.typing as npt
 import dermedge
 from dermedge import image
 from dermedge.contract import FORMAT, Input
-from dermedge.errors import ImageError, InputError, StorageError, some
+from dermedge.errors import ImageError, InputError, some
 from dermedge.model import cores
 from dermedge.prepare import express, view
 from dermedge.progress import Progress, silent
@@ -84,7 +84,7 @@ def prepare_table(table: Table, spec: Input, cache: Path, progress: Progress = s
     plan = _plan(table, spec, cache)
     found = _find(plan, progress)
     if len(found) < len(plan):
-        with _alone(cache, progress):
+        with lock.alone(cache, progress, "pixels-*"):
             # Another process may have made them while this one waited.
             found |= _find(_without(plan, found), silent)
             found |= _make(_without(plan, found), table, spec, progress)
@@ -201,23 +201,3 @@ def _make(
     if failures:
         raise InputError(f"{len(failures)} photographs: {some(failures, ';')}")
     return made
-
-
-@contextmanager
-def _alone(cache: Path, progress: Progress) -> Iterator[None]:
-    """Nobody else prepares into this folder; what a killed run left half-written is removed."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        taken = lock.attempt(cache)
-        if taken is None:
-            progress("waiting for another command", 0, 1)
-            taken = lock.take(cache)
-    except OSError as error:
-        raise StorageError(f"{cache} can't be written: {error.strerror}") from error
-    try:
-        for half in cache.glob(".pixels-*.tmp.*") if taken.real else ():
-            with suppress(OSError):
-                half.unlink()
-        yield
-    finally:
-        taken.release()

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from dermedge import atomic
+from dermedge.errors import StorageError
+from dermedge.progress import Progress, silent
 
 try:
     import fcntl
@@ -51,6 +57,35 @@ def attempt(path: Path) -> Lock | None:
         return _flock(path, "LOCK_EX", "LOCK_NB")
     except BlockingIOError:
         return None
+
+
+@contextmanager
+def alone(folder: Path, progress: Progress = silent, stem: str = "*") -> Iterator[None]:
+    """Nobody else writes into this folder; what a killed command left half-written is removed.
+
+    Args:
+        folder: Made if it is not there.
+        progress: Told if another command has to end first.
+        stem: Of the files that are written whole; a glob pattern.
+
+    Raises:
+        StorageError: The folder can't be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = attempt(folder)
+        if taken is None:
+            progress("waiting for another command", 0, 1)
+            taken = take(folder)
+    except OSError as error:
+        raise StorageError(f"{folder} can't be written: {error.strerror}") from error
+    try:
+        for half in atomic.halves(folder, stem) if taken.real else ():
+            with suppress(OSError):
+                half.unlink()
+        yield
+    finally:
+        taken.release()
 
 
 def _flock(path: Path, *how: str) -> Lock:

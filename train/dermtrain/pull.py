@@ -67,7 +67,7 @@ def pull(
         StorageError: The disk is full or will be.
     """
     folder = out / IMAGES
-    for stale in folder.glob(".*.tmp.*"):  # of a run that was killed
+    for stale in atomic.halves(folder):  # of a run that was killed
         stale.unlink(missing_ok=True)
     there = _read_manifest(out / MANIFEST)
     held: list[Held] = []

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dermedge import atomic
 from dermedge.errors import StorageError
 from dermtrain import lock
 from dermtrain.lock import Lock
@@ -59,7 +60,7 @@ class Store:
             os.utime(path)
             if name not in self._used:
                 if alone := self._unused(name):
-                    for half in path.glob(".*.tmp*"):  # of a killed command, see `atomic.whole`
+                    for half in atomic.halves(path):  # of a killed command
                         half.unlink(missing_ok=True)
                     alone.release()
                 self._used[name] = lock.take(self._lock(name), shared=True)
