@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dermedge import history, pictures
+from dermedge import atomic, history, pictures
 from dermedge.errors import InputError, StorageError
 from dermedge.record import Journal
 
 
 def files(journal: Path) -> list[Path]:
-    """The files of a journal and of its pictures.
+    """The files of a journal and of its pictures, those that a killed process began too.
 
     Raises:
         InputError: There are none.
     """
+    folder = pictures.beside(journal)
     lines = [each for each in history.parts(journal) if each.is_file()]
-    found = [*(each.path for each in pictures.find(pictures.beside(journal))), *lines]
+    found = [*atomic.halves(folder), *(each.path for each in pictures.find(folder)), *lines]
     if not found:
         raise InputError(f"{journal} is not a record; kit camera --record PATH writes one")
     return found

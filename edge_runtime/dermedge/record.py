@@ -61,7 +61,11 @@ class Journal(Closing):
         self._syncer: Syncer | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            links.refuse(path)
+            if path.is_symlink():
+                raise StorageError(
+                    f"{path} is a link; name the place where it leads, since a journal that is "
+                    "full is moved aside and a new one begun"
+                )
             self._lock = _locked(path)
             self._open()
             self.sequence = self._last_sequence()
@@ -122,7 +126,7 @@ class Journal(Closing):
 
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
-        self._file = os.open(self.path, flags, 0o600)
+        self._file = os.open(self.path, flags | links.NOFOLLOW, 0o600)
         _sync_folder(self.path.parent)
         self._size = os.fstat(self._file).st_size
         self._torn = bool(self._size) and _last_byte(self._file) != b"\n"

@@ -127,6 +127,17 @@ def test_all_of_a_record_is_deleted_once_it_is_confirmed(recorded: Path, tmp_pat
     assert isinstance(kit("records", "delete", recorded, "--yes").exception, InputError)
 
 
+def test_what_a_killed_camera_left_of_a_picture_is_deleted_too(recorded: Path):
+    half = pictures.beside(recorded) / ".000000000004-20261126T083000000000Z.99.tmp.jpg"
+    half.write_bytes(b"a lesion")
+    assert "5 files deleted" in kit("records", "delete", recorded, "--yes").stdout
+    assert not pictures.beside(recorded).exists()
+    pictures.beside(recorded).mkdir()
+    half.write_bytes(b"a lesion")
+    assert "1 file" in kit("records", "delete", recorded, "--yes").stdout
+    assert not pictures.beside(recorded).exists()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dermedge import atomic, choice, golden, keys, links, slots, update
+from dermedge import atomic, choice, erasing, golden, history, keys, links, slots, update
 from dermedge.errors import KitError, StorageError
 from dermedge.pictures import Pictures
 from dermedge.record import Journal
@@ -275,4 +275,26 @@ def test_no_record_and_no_picture_is_written_through_a_link(tmp_path: Path, vict
         Journal(folder / "other.jsonl")
     with pytest.raises(StorageError, match="pictures is a link"):
         Pictures(folder / "record.jsonl.pictures")
+    expect_unharmed(victim)
+
+
+def test_a_link_that_is_planted_after_the_look_is_not_followed(
+    tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Also by `kit records delete`, which holds the journal while it deletes."""
+    journal = tmp_path / "home" / "record.jsonl"
+    part = history.part(journal, 1)
+    part.parent.mkdir()
+    part.write_text('{"sequence": 1}\n')
+    looked = Path.is_symlink
+
+    def planted(path: Path) -> bool:
+        found = looked(path)
+        if path == journal:
+            path.symlink_to(victim / "nologin")
+        return found
+
+    monkeypatch.setattr(Path, "is_symlink", planted)
+    with pytest.raises(StorageError, match="symbolic links"):
+        erasing.erase(journal)
     expect_unharmed(victim)
