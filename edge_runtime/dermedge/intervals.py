@@ -9,6 +9,7 @@ from statistics import NormalDist
 from dermedge.errors import InputError
 
 Z = NormalDist().inv_cdf(0.975)  # every interval is two-sided, 95 %
+NEWCOMBE, MOVER = "Newcombe", "MOVER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def newcombe(value: float, positives: int, negatives: int) -> Interval:
 
     low = bound(0.0) if value > 0 else 0.0
     high = bound(1.0) if value < 1 else 1.0
-    return Interval(value, low, high, "Newcombe")
+    return Interval(value, low, high, NEWCOMBE)
 
 
 def mover(first: Interval, second: Interval) -> Interval:
@@ -72,4 +73,4 @@ def mover(first: Interval, second: Interval) -> Interval:
     value = second.value - first.value
     low = value - math.hypot(second.value - second.low, first.high - first.value)
     high = value + math.hypot(second.high - second.value, first.value - first.low)
-    return Interval(value, max(-1.0, low), min(1.0, high), "MOVER")
+    return Interval(value, max(-1.0, low), min(1.0, high), MOVER)

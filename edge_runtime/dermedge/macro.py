@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from dermedge.delong import Difference, Groups, method, placements, variance
+from dermedge.delong import (
+    Difference,
+    Groups,
+    auc_difference,
+    auc_interval,
+    method,
+    placements,
+    variance,
+)
 from dermedge.errors import InputError
-from dermedge.intervals import Interval, Z
+from dermedge.intervals import MOVER, NEWCOMBE, Interval, Z
 
 Classes = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
@@ -38,8 +47,9 @@ def macro_auc_interval(
 
     By DeLong et al. 1988 an AUC is a mean over photographs of what each adds to it; what one adds
     to the mean of several AUCs is the mean of what it adds to each. With two classes this is
-    DeLong's own interval. Where no photograph adds anything of its own (perfect order, or classes
-    of one photograph), the variance says nothing and the interval has no width.
+    DeLong's own interval. Of a class that is told from the rest perfectly, or has one photograph
+    (or group), that variance says nothing: its own interval, see `auc_interval`, is added by MOVER,
+    several such as if their errors were one and the same.
 
     Args:
         classes: Class numbers, (rows,).
@@ -51,8 +61,12 @@ def macro_auc_interval(
     """
     value, added = _added(classes, probabilities)
     half = Z * math.sqrt(_variance(classes, added, groups))
-    low, high = max(0.0, value - half), min(1.0, value + half)
-    return Interval(value, low, high, f"{method(groups)}, mean of classes")
+    each = [
+        auc_interval(classes == number, probabilities[:, number], groups)
+        for number in np.unique(classes)
+    ]
+    low, high = _bounds(value, half, each, NEWCOMBE)
+    return Interval(value, max(0.0, low), min(1.0, high), f"{method(groups)}, mean of classes")
 
 
 def macro_auc_difference(
@@ -62,6 +76,8 @@ def macro_auc_difference(
     groups: Groups | None = None,
 ) -> Difference:
     """Paired difference of `macro_auc` on the same photographs, second minus first.
+
+    Where DeLong's variance says nothing of a class, as in `macro_auc_interval`.
 
     Args:
         classes: Class numbers, (rows,).
@@ -74,9 +90,25 @@ def macro_auc_difference(
     """
     (one, before), (two, after) = _added(classes, first), _added(classes, second)
     value, error = two - one, math.sqrt(_variance(classes, after - before, groups))
-    low, high = max(-1.0, value - Z * error), min(1.0, value + Z * error)
-    p_value = math.erfc(abs(value) / error / math.sqrt(2)) if error else None
-    return Difference(Interval(value, low, high, f"{method(groups)}, mean of classes"), p_value)
+    each = [
+        auc_difference(classes == number, first[:, number], second[:, number], groups).interval
+        for number in np.unique(classes)
+    ]
+    low, high = _bounds(value, Z * error, each, MOVER)
+    tested = error > 0 and not any(part.method == MOVER for part in each)
+    p_value = math.erfc(abs(value) / error / math.sqrt(2)) if tested else None
+    found = Interval(value, max(-1.0, low), min(1.0, high), f"{method(groups)}, mean of classes")
+    return Difference(found, p_value)
+
+
+def _bounds(
+    value: float, half: float, each: Sequence[Interval], beside: str
+) -> tuple[float, float]:
+    """Bounds of a mean over classes, whose variance says nothing of some: those by this method."""
+    lacking = [part for part in each if part.method == beside]
+    below = sum(part.value - part.low for part in lacking) / len(each)
+    above = sum(part.high - part.value for part in lacking) / len(each)
+    return value - math.hypot(half, below), value + math.hypot(half, above)
 
 
 def _each(

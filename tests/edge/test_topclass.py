@@ -54,6 +54,38 @@ def test_with_two_classes_interval_and_difference_are_delongs_own(seed: int):
     assert ours.p_value == pytest.approx(theirs.p_value, abs=1e-12)
 
 
+@pytest.mark.parametrize("rows", [(8, 8), (1, 9)])
+def test_with_two_classes_that_are_told_apart_perfectly_too(rows: tuple[int, int]):
+    truth = np.repeat([0, 1], rows)
+    one = np.eye(2)[truth]
+    other = np.linspace([0.6, 0.4], [0.4, 0.6], len(truth))
+    found, known = macro.macro_auc_interval(truth, one), delong.auc_interval(truth == 1, one[:, 1])
+    assert found.low == pytest.approx(known.low)
+    assert found.low < found.high == 1
+    ours = macro.macro_auc_difference(truth, one, other)
+    theirs = delong.auc_difference(truth == 1, one[:, 1], other[:, 1])
+    assert ours.p_value is theirs.p_value is None
+    assert (ours.interval.low, ours.interval.high) == pytest.approx(
+        (theirs.interval.low, theirs.interval.high)
+    )
+    assert not ours.within(0.02)
+
+
+@pytest.mark.parametrize("third", [1, 2, 40])
+def test_intervals_cover_what_they_should_with_few_photographs_of_a_class(third: int):
+    """The difference of two models that are equally good, drawn again and again."""
+    random = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], (60, 60, third))
+    covered = 0
+    for _ in range(300):
+        shared = random.normal(size=(len(truth), 3)) + np.eye(3)[truth]
+        one, other = (shared + random.normal(size=shared.shape) for _ in range(2))
+        found = macro.macro_auc_difference(truth, one, other).interval
+        covered += found.low <= 0 <= found.high
+    # With two photographs DeLong's own interval of two classes covers 0.82.
+    assert covered / 300 > (0.82 if third == 2 else 0.92)
+
+
 def test_interval_of_several_classes_is_that_of_a_stratified_bootstrap():
     truth, each = simulated(400, 4, seed=1)
     random = np.random.default_rng(0)
