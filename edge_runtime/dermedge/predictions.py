@@ -115,11 +115,20 @@ def check(table: Table, terms: Contract) -> None:
 
     Raises:
         TableError: A label that the contract does not know.
-        InputError: One class only, positive or negative.
+        InputError: One class only; of a model with positive classes, these or the others only.
     """
-    labels = truth(table, terms)
+    numbers = class_numbers(table, terms)
+    where = " and ".join([str(table.source), *sorted({row.split for row in table.rows} - {""})])
     if terms.positive:
-        metrics.check(labels)
+        try:
+            metrics.check(np.isin(numbers, terms.positive))
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+    elif len(np.unique(numbers)) < 2:
+        raise InputError(
+            f"{where}: all {len(numbers)} photographs are of one class, but models are measured "
+            "on two or more: add photographs of other classes, or choose another split"
+        )
 
 
 def predict(diagnostician: Diagnostician, table: Table, progress: Progress = silent) -> Predictions:
