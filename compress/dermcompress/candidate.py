@@ -98,7 +98,8 @@ def mark(source: Path, target: Path, reasons: Sequence[str]) -> None:
     found = bundle.open_bundle(source)
     said = f"{FAILED_GATE}: {'; '.join(reasons)}. {NOTICE}"
     terms = dataclasses.replace(found.contract, notice=said)
-    card_too = f"**{said}**\n\n{found.card}"
+    card = found.card.partition("\n\n")[2] if found.contract.failed_gate else found.card
+    card_too = f"**{said}**\n\n{card}"
     bundle.pack(target, terms, found.model, card_too, found.golden, found.novelty)
 
 

@@ -9,7 +9,7 @@ from dermcompress import candidate, opset, speeds
 from dermcompress.ladder import Climbed, Ladder, Limits
 from dermcompress.recipe import FULL_RUNG, Rung
 from dermcompress.workshop import Built, Workshop
-from dermedge import bundle, compare, gate
+from dermedge import atomic, bundle, compare, gate
 from dermedge.bundle import Bundle
 from dermedge.compare import Plan
 from dermedge.diagnose import Diagnostician
@@ -26,16 +26,20 @@ class Climb:
     measured anew in each attempt, since only those of one call can be compared.
     """
 
-    def __init__(self, workshop: Workshop, folder: Path, limits: Limits, note: Note) -> None:
+    def __init__(
+        self, workshop: Workshop, bench: Path, folder: Path, limits: Limits, note: Note
+    ) -> None:
         """Begin with nothing.
 
         Args:
             workshop: Where rungs are built.
-            folder: Of their bundles.
+            bench: Folder of the bundles that are measured.
+            folder: Where they are laid once they are judged; what fails the gate says so there.
             limits: What the shipped model may cost.
             note: Told of each rung.
         """
-        self._workshop, self._folder, self._limits, self._note = workshop, folder, limits, note
+        self._workshop, self._limits, self._note = workshop, limits, note
+        self._bench, self._folder = bench, folder
         self._built: dict[Rung, Built] = {}
         self._tested: dict[str, Predictions] = {}  # by the bundle's sha256
         self._validated: dict[str, Predictions] = {}
@@ -48,10 +52,10 @@ class Climb:
         """
         for rung in rungs if self._built else (FULL_RUNG, *rungs):
             built = self._workshop.build(rung)
-            candidate.pack(self._path(rung), rung, built, self._workshop, self._note)
+            candidate.pack(self._measured(rung), rung, built, self._workshop, self._note)
             self._note(f"{rung.name}: {rung}{_found(built)}")
             self._built[rung] = built
-        bundles = [bundle.open_bundle(self._path(rung)) for rung in self._built]
+        bundles = [bundle.open_bundle(self._measured(rung)) for rung in self._built]
         table, progress, plan = self._workshop.source.table, self._workshop.progress, Plan()
         measured = compare.measure(bundles, table, plan, progress, self._tested)
         self._tested = {each.sha256: each.predictions for each in measured}
@@ -63,18 +67,19 @@ class Climb:
         ):
             beside = compare.pair(measured[0], seen, plan) if climbed else None
             ranking = compare.auc_difference(ranked[0], own) if climbed else None
+            failures = gate.judge(beside, limit, ranking) if beside else ()
             climbed.append(
                 Climbed(
                     name=rung.name,
                     title=str(rung),
-                    bundle=self._path(rung),
+                    bundle=self._judged(rung, failures),
                     macs=built.macs,
                     parameters=built.parameters,
                     zeros=built.zeros,
                     comparison=beside,
                     measured=seen,
                     ranking=ranking,
-                    failures=gate.judge(beside, limit, ranking) if beside else (),
+                    failures=failures,
                     opset=opset.missing(built.model),
                     speeds={seen.latency.runtime: seen.latency.median_ms, **more},
                 )
@@ -90,11 +95,23 @@ class Climb:
         keys = [opened.sha256 for opened in bundles]
         return [self._validated[key].joined(self._tested[key]) for key in keys]
 
-    def _path(self, rung: Rung) -> Path:
-        return self._folder / f"{rung.name}.kit"
+    def _measured(self, rung: Rung) -> Path:
+        return self._bench / f"{rung.name}.kit"
+
+    def _judged(self, rung: Rung, failures: Sequence[str]) -> Path:
+        source, target = self._measured(rung), self._folder / f"{rung.name}.kit"
+        if failures:
+            candidate.mark(source, target, failures)
+        else:
+            atomic.copy(source, target)
+        return target
 
 
 def _found(built: Built) -> str:
-    noisiest, around = built.made["noisiest_layer"], built.made["gone_around"]
-    noise = f"; most of the noise of int8 comes from {noisiest}" if noisiest else ""
-    return noise + (f"; not known here, so left whole: {', '.join(around)}" if around else "")
+    noisiest = built.made["noisiest_layer"]
+    said = {
+        "most of the noise of int8 comes from": [noisiest] if noisiest else [],
+        "not known here, so left whole:": built.made["gone_around"],
+        "in float:": built.made["in_float"],
+    }
+    return "".join(f"; {words} {', '.join(names)}" for words, names in said.items() if names)

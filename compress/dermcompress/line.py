@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from dermtrain import run as runs
 from dermtrain.store import Store
 
 FLOAT, SMALL = "float.kit", "small.kit"
-RUNGS = "rungs"  # folder of the bundles that are measured
+RUNGS = "rungs"  # folder of the bundles that were judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,8 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
     for rung in possible:
         workshop.in_float(rung)  # a wrong name is told now, not after hours
     rungs = job.out / RUNGS
-    with lock.alone(job.out, progress), lock.alone(rungs, progress):
-        climb = Climb(workshop, rungs, job.limits, note)
+    with lock.alone(job.out, progress), lock.alone(rungs, progress), _bench(rungs) as bench:
+        climb = Climb(workshop, bench, rungs, job.limits, note)
         ladder = climb.attempt(attempts[0])
         for attempt in attempts[1:]:
             if ladder.settled():
@@ -127,16 +128,13 @@ def _shipped(job: Job, ladder: Ladder, progress: Progress) -> Result:
         ladder.full.measured, judged.measured, (full, small), seed=job.seed, progress=progress
     )
     page = ladder_page.write(ladder, job.out, judged, found)
-    _copy(ladder.full.bundle, job.out / FLOAT)
+    atomic.copy(ladder.full.bundle, job.out / FLOAT)
     if best is not None:
-        _copy(best.bundle, job.out / SMALL)
+        atomic.copy(best.bundle, job.out / SMALL)
     elif job.force:
         candidate.mark(judged.bundle, job.out / SMALL, (*judged.failures, *ladder.meets(judged)))
     else:
         (job.out / SMALL).unlink(missing_ok=True)  # one of an earlier call must not pass for this
-    for rung in ladder.small:
-        if rung.failures:
-            candidate.mark(rung.bundle, rung.bundle, rung.failures)
     if best is None and not job.force:
         raise GateError(
             f"{ladder.refusal()}\nNothing is shipped. --force ships {judged.name}, marked as "
@@ -159,6 +157,12 @@ def _possible(job: Job, note: Note) -> tuple[tuple[Rung, ...], ...]:
     return (left,)
 
 
-def _copy(source: Path, target: Path) -> None:
-    with atomic.whole(target) as temporary:
-        shutil.copyfile(source, temporary)
+@contextmanager
+def _bench(rungs: Path) -> Iterator[Path]:
+    """Where bundles lie until they are judged: nothing unproved is found among the rungs."""
+    folder = rungs / ".unjudged"
+    shutil.rmtree(folder, ignore_errors=True)  # of a killed command
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

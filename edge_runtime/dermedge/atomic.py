@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -104,6 +105,12 @@ def public(target: Path, folder: int | None = None) -> Iterator[BinaryIO]:
         with suppress(AttributeError, PermissionError):  # Windows; a file system without rights
             os.fchmod(opened.fileno(), 0o644)
         yield opened
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file to `target`, whole or not at all."""
+    with whole(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_bytes(target: Path, data: bytes, folder: int | None = None) -> None:
