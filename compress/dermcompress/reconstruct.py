@@ -100,7 +100,7 @@ def _goal(node: Node, before: Flow, after: Flow, stays: Mask) -> tuple[Maps, Map
     plain = node.layer.activation == keras.activations.linear
     if plain and len(readers) == 1 and type(readers[0].layer) is layers.Add:
         others = [name for name in readers[0].sources if name != node.name]
-        if all(after.known(name) for name in others):
+        if others and all(after.known(name) for name in others):
             total = before.of(readers[0].name)[..., stays]
             return total, functools.reduce(np.add, (after.of(name) for name in others))
     return before.linear(node.name)[..., stays], None

@@ -84,13 +84,20 @@ def slim(
     net, whole = full, channels(full)
     stays = {name: np.ones(len(ids), bool) for name, ids in whole.of.items()}
     widths.check(whole, aim.work)  # before the minutes that a scan takes
+    first, least = widths.macs(whole), widths.floors(whole)
     for number in range(1, aim.rounds + 1):
         found = channels(net)
+        work = aim.work ** (number / aim.rounds)
         scales = {name: scale[stays[name]] for name, scale in (norms or {}).items()}
         scores = _scores(net, found, aim, seen, seed, scales)
         random = np.random.default_rng([seed, number])
         some = np.sort(random.permutation(len(seen.pixels))[:_SCANNED])
-        kept = _widths(net, found, aim, scores, seen.pixels[some], progress)
+        if aim.even:
+            kept = widths.even(whole, work)
+        else:
+            damages = widths.scan(net, found, scores, seen.pixels[some], progress)
+            # Widths go in steps, so that the rounds before may have taken more than they should.
+            kept = widths.choose(found, damages, min(1.0, work * first / widths.macs(found)), least)
         leaving: set[int] = set()
         for space in found.spaces():
             order = widths.ranked(space, scores)
@@ -117,17 +124,3 @@ def _scores(
     if aim.criterion == "bn":
         return importance.summed(found, scales)
     return importance.chance(found, seed)
-
-
-def _widths(
-    net: keras.Model,
-    found: Channels,
-    aim: Aim,
-    scores: Scores,
-    pixels: npt.NDArray[np.uint8],
-    progress: Progress,
-) -> dict[str, int]:
-    share = aim.work ** (1 / aim.rounds)
-    if aim.even:
-        return widths.even(found, share)
-    return widths.choose(found, widths.scan(net, found, scores, pixels, progress), share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ class Arithmetic:
     def __init__(self, channels: Channels, spaces: Sequence[Space]) -> None:
         """Count what each layer reads and writes of each space."""
         number = {int(i): s for s, space in enumerate(spaces) for i in space.ids}
-        self._sizes = np.array([len(space.ids) for space in spaces])
+        self._sizes = _sizes(spaces)
         work, read, written = [], [], []
         for node in channels.nodes:
             if times := positions(node):
@@ -152,15 +153,30 @@ def reads(node: Node) -> int:
     return int(shape[-1 if isinstance(node.layer, keras.layers.Conv2DTranspose) else -2])
 
 
-def check(channels: Channels, work: float) -> None:
+def macs(channels: Channels) -> float:
+    """Multiply-accumulates of a net for one photograph."""
+    spaces = channels.spaces()
+    return Arithmetic(channels, spaces).total(_sizes(spaces))
+
+
+def floors(channels: Channels) -> dict[str, int]:
+    """Name of each space -> channels that it keeps in any case: at least eight and an eighth."""
+    return {space.name: _floor(len(space.ids)) for space in channels.spaces()}
+
+
+def check(channels: Channels, work: float, least: Mapping[str, int] | None = None) -> None:
     """Refuse a share of the arithmetic that is less than an eighth of all channels needs.
+
+    Args:
+        channels: Of the net.
+        work: The share.
+        least: Widths to keep, if the net has been slimmed before: the `floors` of the whole one.
 
     Raises:
         InputError: It is.
     """
     spaces = channels.spaces()
-    arithmetic, sizes = Arithmetic(channels, spaces), np.array([len(s.ids) for s in spaces])
-    left = arithmetic.total(_least(sizes)) / arithmetic.total(sizes)
+    left = Arithmetic(channels, spaces).total(_least(spaces, least)) / macs(channels)
     if left > work:
         raise InputError(
             f"a share of {work:.0%} of the arithmetic would leave layers all but empty: with "
@@ -168,13 +184,27 @@ def check(channels: Channels, work: float) -> None:
         )
 
 
-def _least(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Widths that spaces of these sizes keep in any case."""
-    rounded = np.ceil(np.maximum(1, LEAST * sizes / MULTIPLE)) * MULTIPLE
-    return np.minimum(rounded, sizes).astype(np.int64)
+def _sizes(spaces: Sequence[Space]) -> npt.NDArray[np.int64]:
+    return np.array([len(space.ids) for space in spaces])
 
 
-def choose(channels: Channels, damages: Sequence[Damage], work: float) -> dict[str, int]:
+def _floor(size: int) -> int:
+    return min(math.ceil(max(1, LEAST * size / MULTIPLE)) * MULTIPLE, size)
+
+
+def _least(
+    spaces: Sequence[Space], least: Mapping[str, int] | None = None
+) -> npt.NDArray[np.int64]:
+    known = least or {}
+    return np.array([known.get(space.name, _floor(len(space.ids))) for space in spaces])
+
+
+def choose(
+    channels: Channels,
+    damages: Sequence[Damage],
+    work: float,
+    least: Mapping[str, int] | None = None,
+) -> dict[str, int]:
     """Widths for a share of the arithmetic, in multiples of 8.
 
     Again and again that space gives up eight channels whose damage is least for the arithmetic that
@@ -184,6 +214,7 @@ def choose(channels: Channels, damages: Sequence[Damage], work: float) -> dict[s
         channels: Of the net.
         damages: From `scan`.
         work: Share of the multiply-accumulates that may stay, above 0 to 1.
+        least: As of `check`.
 
     Returns:
         Name of the space -> channels that stay, at least eight and an eighth.
@@ -193,13 +224,12 @@ def choose(channels: Channels, damages: Sequence[Damage], work: float) -> dict[s
     """
     spaces = [damage.space for damage in damages]
     arithmetic = Arithmetic(channels, spaces)
-    widths = np.array([len(space.ids) for space in spaces])
-    check(channels, work)
-    least = _least(widths)
+    widths, kept = _sizes(spaces), _least(spaces, least)
+    check(channels, work, least)
     whole = total = arithmetic.total(widths)
     while total > work * whole:
         offers = []
-        for i in np.flatnonzero(widths > least).tolist():
+        for i in np.flatnonzero(widths > kept).tolist():
             fewer = widths.copy()
             fewer[i] = (widths[i] - 1) // MULTIPLE * MULTIPLE
             left = arithmetic.total(fewer)
@@ -217,13 +247,12 @@ def even(channels: Channels, work: float) -> dict[str, int]:
     """
     check(channels, work)
     spaces = channels.spaces()
-    arithmetic = Arithmetic(channels, spaces)
-    sizes = np.array([len(space.ids) for space in spaces])
+    arithmetic, sizes, least = Arithmetic(channels, spaces), _sizes(spaces), _least(spaces)
     whole = arithmetic.total(sizes)
 
     def widths(share: float) -> npt.NDArray[np.int64]:
         rounded = np.rint(share * sizes / MULTIPLE) * MULTIPLE
-        return np.clip(rounded, _least(sizes), sizes).astype(np.int64)
+        return np.clip(rounded, least, sizes).astype(np.int64)
 
     fits = (
         share for share in np.linspace(1, 0, 512) if arithmetic.total(widths(share)) <= work * whole

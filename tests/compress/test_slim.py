@@ -448,6 +448,17 @@ def test_even_means_the_same_share_of_every_space(teacher: Student, toys: Seen) 
     assert 0.3 < student.macs(found.net) / student.macs(teacher.net) <= 0.5
 
 
+@pytest.mark.parametrize("even", [False, True])
+def test_many_rounds_leave_as_much_as_few(teacher: Student, toys: Seen, even: bool) -> None:
+    """Widths go in steps of eight: what a round takes too much must not add up."""
+    whole, left = student.macs(teacher.net), []
+    for rounds in (1, 2, 6):
+        found = slim(teacher.net, Aim(0.5, "l1", rounds, even), toys, seed=0)
+        left.append(student.macs(found.net) / whole)
+    assert max(left) <= 0.5
+    assert min(left) > 0.75 * left[0]
+
+
 def test_keeping_everything_changes_nothing(teacher: Student, toys: Seen) -> None:
     found = slim(teacher.net, Aim(1.0, rounds=1), toys, seed=0)
     np.testing.assert_allclose(
@@ -460,7 +471,7 @@ def test_slimming_again_with_the_same_seed_gives_the_same_net(
 ) -> None:
     again = slim(teacher.net, Aim(0.5), toys, seed=0)
     for own, expected in zip(again.net.get_weights(), slimmed.net.get_weights(), strict=True):
-        np.testing.assert_allclose(own, expected, atol=1e-4)
+        np.testing.assert_array_equal(own, expected)
 
 
 def test_slimming_below_an_eighth_is_refused(teacher: Student, toys: Seen) -> None:

@@ -280,6 +280,14 @@ def test_half_of_the_weights_become_0_and_the_net_given_stays(
     assert np.mean(scores.argmax(1) == lesson.answers.logits[0].argmax(1)) > 0.95
 
 
+@pytest.mark.parametrize("steps", [3, 9, 10])
+def test_few_steps_reach_the_share_too(teacher: Student, lesson: Lesson, steps: int) -> None:
+    course = replace(GENTLE, epochs=1, batch=len(lesson) // steps)
+    found = sparsify(teacher, lesson, 0.5, course)
+    kernel = found.net.get_layer("conv3_1_conv").get_weights()[0]
+    assert np.mean(kernel == 0) == pytest.approx(0.5, abs=0.01)
+
+
 def test_zeros_outlast_the_learning_of_int8(sparse: Student, lesson: Lesson) -> None:
     aware = quantize_aware(sparse, lesson.source[lesson.rows])
     mimic(sparse, lesson, replace(GENTLE, epochs=1), "learning int8", net=aware)
