@@ -27,13 +27,6 @@ class Limits:
     max_ms: float | None = None
     max_mb: float | None = None
 
-    def rules(self) -> dict[str, bool]:
-        """What must hold, in words, and whether it does."""
-        return {
-            "max_ms is above 0": self.max_ms is None or self.max_ms > 0,
-            "max_mb is above 0": self.max_mb is None or self.max_mb > 0,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Climbed:

@@ -20,6 +20,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit i
 from dermcompress import float_layers
 from dermcompress.graph import mixes, nodes
 from dermcompress.student import Student
+from dermedge.errors import InputError
 from dermtrain import backbone, weights
 
 # The averages stay in float: the mean of many int8 values of the class-activation map is finer than
@@ -32,6 +33,7 @@ _Conv = registry.Default8BitConvQuantizeConfig
 _Float = configs.NoOpQuantizeConfig
 _FloatToInt8 = configs.Default8BitOutputQuantizeConfig
 _CONFIGS = (_Conv, _Float, _FloatToInt8)
+_scheme = tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme
 
 
 def quantize_aware(
@@ -53,10 +55,10 @@ def quantize_aware(
         The outputs of `Student.watched`.
 
     Raises:
-        InputError: A layer to keep that is not there.
+        InputError: A layer to keep that is not there, or one that TFMOT can't make anew.
     """
     net = student.watched()
-    in_float = float_layers.resolve(student.net, keep)
+    in_float = float_layers.resolve(student.net, keep) | unknown(student.net)
     bare = float_layers.read_as_float(net, in_float, _FLOAT)
     ranges = _ranges(net, pixels)
 
@@ -70,19 +72,39 @@ def quantize_aware(
         # is not, or none before an add that reads it.
         return tfmot.quantization.keras.quantize_annotate_layer(layer, config)
 
+    if own := [layer.name for layer in net.layers if not _from_keras(layer)]:
+        raise InputError(
+            f"int8 can't be simulated in a net with {', '.join(own)}: TFMOT makes each layer anew, "
+            "which it can't of a Lambda layer or one of your own. Replace them by Keras's layers, "
+            "or choose rungs that are not int8 (float16, dynamic)"
+        )
     annotated = keras.models.clone_model(net, clone_function=annotate)
     annotated.set_weights(net.get_weights())
-    scheme = tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme()
     # TFMOT's own layer for the pixels would be called by how many there were before, also in its
     # .tflite file: the same net has to give the same bytes.
     keras.backend.reset_uids()
     with tfmot.quantization.keras.quantize_scope({kind.__name__: kind for kind in _CONFIGS}):
-        model = tfmot.quantization.keras.quantize_apply(annotated, scheme)
+        model = tfmot.quantization.keras.quantize_apply(annotated, _scheme())
     for layer in model.layers:
         _set_range(layer, ranges)
     # In inference a weight's range is the last one that training saw: one pass, no step, sets it.
     model(tf.constant(pixels[:_BATCH].astype(np.float32)), training=True)
     return model
+
+
+def unknown(net: keras.Model) -> frozenset[str]:
+    """Names of the layers that TFMOT has no int8 for: they stay float, the others go around."""
+    tables = registry.Default8BitQuantizeRegistry(), _scheme().get_quantize_registry()
+    return frozenset(
+        layer.name
+        for layer in net.layers
+        if not (isinstance(layer, _FLOAT) or all(table.supports(layer) for table in tables))
+    )
+
+
+def _from_keras(layer: keras.layers.Layer) -> bool:
+    known = getattr(keras.layers, type(layer).__name__, None)
+    return type(layer) is known and known is not keras.layers.Lambda
 
 
 def _config(layer: Any) -> Any:

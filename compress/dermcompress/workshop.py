@@ -26,8 +26,19 @@ from dermcompress.fold import fold
 from dermcompress.graph import channels
 from dermcompress.layer_errors import LayerError, layer_errors
 from dermcompress.photographs import Photographs, Source
-from dermcompress.quantize import pixel_ranges, quantize_aware
-from dermcompress.recipe import EDGE, FLOAT, FULL, PEER, QAT, RANDOM, SLIM, CompressRecipe, Rung
+from dermcompress.quantize import pixel_ranges, quantize_aware, unknown
+from dermcompress.recipe import (
+    EDGE,
+    FLOAT,
+    FULL,
+    PEER,
+    PTQ,
+    QAT,
+    RANDOM,
+    SLIM,
+    CompressRecipe,
+    Rung,
+)
 from dermcompress.slim import Aim, Seen, slim
 from dermcompress.sparsify import sparsify
 from dermcompress.student import Student
@@ -111,8 +122,8 @@ class Workshop:
         )
         seen = rung.export not in _PLAIN and how.photographs
         parts = [*self._of(rung), rung.export, self.whole, seen, learnt]
-        if rung.keep:  # what is kept of rungs without it keeps its name
-            parts += ["keep", *sorted(self.in_float(rung))]
+        if kept := self.in_float(rung):  # what is kept of rungs without it keeps its name
+            parts += ["keep", *sorted(kept)]
         path, notes = self.kept(".tflite", *parts), self.kept(".json", *parts)
         if not path.is_file() or not notes.is_file():
             model = self._export(rung, pupil)
@@ -137,16 +148,20 @@ class Workshop:
                 "worst_layers": worst,
                 "noisiest_layer": _noisiest(worst),
                 "gone_around": list(channels(self.full.net).unknown) if slimmed else [],
+                "in_float": sorted(self.in_float(rung)),
             },
         )
 
     def in_float(self, rung: Rung) -> frozenset[str]:
-        """Names of the layers that a rung keeps in float.
+        """Names of the layers that an int8 rung keeps in float: as it says, or for want of int8.
 
         Raises:
             InputError: A layer to keep that its net does not have.
         """
-        return float_layers.resolve(self._template(rung), rung.keep) if rung.keep else frozenset()
+        if rung.export not in (PTQ, QAT):
+            return frozenset()
+        net = self._template(rung)
+        return float_layers.resolve(net, rung.keep) | unknown(net)
 
     def student(self, rung: Rung) -> Student:
         """The net of a rung, before it is exported."""
@@ -184,7 +199,7 @@ class Workshop:
         start = self._sized()
         rows = photographs.chosen(self.side).rows
         seen = Seen(photographs.at(self.side).values[rows], photographs.truth.labels[rows])
-        scales = importance.scales(self.source.model)
+        scales = importance.scales(self.source.model) if aim.criterion == "bn" else None
         found = slim(start, aim, seen, self.seed, self.progress, scales)
         return student.of(found.net, found.stays)
 

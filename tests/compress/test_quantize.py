@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
+from ai_edge_litert.interpreter import Interpreter
 
-from dermcompress import peer, student
+from dermcompress import convert, peer, student
 from dermcompress.fold import fold
-from dermcompress.quantize import pixel_ranges, quantize_aware
+from dermcompress.quantize import pixel_ranges, quantize_aware, unknown
 from dermcompress.slim import Seen
 from dermcompress.student import Student
+from dermedge.errors import InputError
 
 pytestmark = pytest.mark.tensorflow
+
+layers = keras.layers
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +119,49 @@ def test_quantizing_disturbs_little_and_leaves_the_student_alone(
         np.testing.assert_array_equal(own.numpy(), second.numpy())
         strays = np.square(own.numpy() - expected.numpy()).mean() / np.var(expected.numpy())
         assert 0 < strays < 0.05
+
+
+def around(odd: keras.layers.Layer) -> Student:
+    """A small net with a layer in its middle."""
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((16, 16, 3), name="pixels")
+    x = layers.Conv2D(8, 3, activation="relu", name="below")(layers.Rescaling(1 / 255)(pixels))
+    x = layers.Conv2D(8, 1, activation="relu", name="above")(odd(x))
+    head = layers.Conv2D(2, 1, name="head")(x)
+    return student.of(keras.Model(pixels, layers.GlobalAveragePooling2D(name="logits")(head)))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        layers.PReLU(shared_axes=[1, 2], name="odd"),
+        layers.LayerNormalization(name="odd"),
+        layers.Normalization(mean=[0.1] * 8, variance=[0.01] * 8, name="odd"),
+        layers.Conv2DTranspose(8, 3, name="odd"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_what_tfmot_has_no_int8_for_stays_in_float_and_the_rest_goes_around_it(
+    odd: keras.layers.Layer,
+) -> None:
+    pupil = around(odd)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 16, 16, 3)).astype(np.uint8)
+    assert "odd" in unknown(pupil.net)
+    assert not {"below", "above", "head"} & unknown(pupil.net)
+    aware = quantize_aware(pupil, pixels)
+    assert {"quant_below", "quant_above", "quant_head"} <= {x.name for x in linear(aware)}
+    model = convert.to_int8(aware, kept=unknown(pupil.net))
+    net = Interpreter(model_content=model)
+    net.allocate_tensors()
+    found, exact = [], pupil.net(pixels.astype(np.float32)).numpy()
+    for photograph in pixels:
+        net.set_tensor(net.get_input_details()[0]["index"], photograph[None])
+        net.invoke()
+        found.append(net.get_tensor(net.get_output_details()[0]["index"])[0])
+    assert np.abs(found - exact).max() < 0.05 * np.ptp(exact)
+
+
+def test_a_layer_that_can_not_be_made_anew_is_named() -> None:
+    pixels = np.zeros((16, 16, 16, 3), np.uint8)
+    with pytest.raises(InputError, match=r"net with odd: .*float16"):
+        quantize_aware(around(layers.Lambda(lambda x: 2 * x, name="odd")), pixels)
