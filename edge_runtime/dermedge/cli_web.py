@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from dermedge.diagnose import Diagnostician
+    from dermedge.web.certificate import Own
     from dermedge.web.preview import Preview
     from dermedge.web.settings import Settings
 
@@ -66,6 +67,23 @@ class Wish:
     names: tuple[str, ...] = ()
 
 
+def check(wish: Wish) -> None:
+    """Refuse options that can't be meant; no file is read.
+
+    Raises:
+        BadParameter: They make no sense, or none without `--web`.
+        InputError: An address that can't be served.
+    """
+    if not wish.wanted:
+        if wish != Wish():
+            raise typer.BadParameter("--web-... are options of the preview; add --web")
+        return
+    from dermedge.web import settings
+
+    _files(wish.tls)
+    settings.Settings(*_address(wish.listen), settings.new_token()).check()
+
+
 def preview(
     stack: ExitStack,
     wish: Wish,
@@ -87,15 +105,17 @@ def preview(
     Raises:
         KitError: An option can't be used, the port is in use, the extra is not installed.
     """
+    check(wish)
     if not wish.wanted:
-        if wish != Wish():
-            raise typer.BadParameter("--web-... are options of the preview; add --web")
         return None
     from dermedge.web.preview import Preview
 
     given = _token(wish.token_file)
-    settings, fingerprint = _settings(wish, home, given)
-    opened = Preview(settings, appoint, lambda: diagnostician.contract, fingerprint, focus)
+    settings, made = _settings(wish, home, given)
+    fingerprint, renew = "", None
+    if made is not None:
+        fingerprint, renew = made.fingerprint, lambda: _renew(made, home, wish.names)
+    opened = Preview(settings, appoint, lambda: diagnostician.contract, fingerprint, focus, renew)
     found = stack.enter_context(opened)
     # A log is no place for a token that is written down elsewhere; a new one has no other.
     known = not sys.stderr.isatty() and settings.token == given
@@ -103,8 +123,8 @@ def preview(
     return found
 
 
-def _settings(wish: Wish, home: Path, token: str) -> tuple[Settings, str]:
-    """The settings, and the fingerprint of a certificate that was made here.
+def _settings(wish: Wish, home: Path, token: str) -> tuple[Settings, Own | None]:
+    """The settings, and the certificate if it is one that is made here.
 
     Args:
         wish: The options.
@@ -117,11 +137,27 @@ def _settings(wish: Wish, home: Path, token: str) -> tuple[Settings, str]:
     host, port = _address(wish.listen)
     if not token and not is_loopback(host):
         token = settings.new_token()
-    pair, fingerprint = _files(wish.tls), ""
+    pair, made = _files(wish.tls), None
     if wish.tls == AUTO:
         made = certificate.own(home, wish.names)
-        pair, fingerprint = (made.certificate, made.key), made.fingerprint
-    return settings.Settings(host, port, token, wish.names, *pair), fingerprint
+        pair = made.certificate, made.key
+    return settings.Settings(host, port, token, wish.names, *pair), made
+
+
+def _renew(kept: Own, home: Path, names: tuple[str, ...]) -> None:
+    """Make the certificate anew if it ends soon, and tell: browsers will ask about it again."""
+    from dermedge.errors import KitError
+    from dermedge.web import certificate
+
+    try:
+        # An address that it lacks is no reason: while it serves, as few as can be are made.
+        if certificate.lasts(kept):
+            return
+        fingerprint = certificate.own(home, names).fingerprint
+    except KitError as error:
+        typer.echo(f"preview: the certificate ends soon and can't be renewed: {error}", err=True)
+    else:
+        typer.echo(f"preview: a new certificate, its SHA-256 is {fingerprint}", err=True)
 
 
 def _address(text: str | None) -> tuple[str, int]:

@@ -67,6 +67,15 @@ def own(folder: Path, more: tuple[str, ...] = ()) -> Own:
     return Own(found.certificate, found.key, pairs)
 
 
+def lasts(kept: Own) -> bool:
+    """Whether it is there, and doesn't end soon.
+
+    Raises:
+        InputError: It is no certificate of the kit.
+    """
+    return _serves(kept, ())
+
+
 def _serves(kept: Own, names: tuple[str, ...]) -> bool:
     x509 = _x509()
     if not kept.key.is_file() or not kept.certificate.is_file():
@@ -76,8 +85,8 @@ def _serves(kept: Own, names: tuple[str, ...]) -> bool:
         known = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (OSError, ValueError, x509.ExtensionNotFound) as error:
         raise InputError(f"{kept.certificate} is no certificate of the kit: {error}") from error
-    lasts = found.not_valid_after_utc - datetime.now(timezone.utc) > _LEFT
-    return lasts and all(_general(name) in known for name in names)
+    still = found.not_valid_after_utc - datetime.now(timezone.utc)
+    return still > _LEFT and all(_general(name) in known for name in names)
 
 
 def _make(into: Own, names: tuple[str, ...]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import struct
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from dermedge.web.bucket import Bucket, Buckets, owner
+from dermedge.web.tls import Tls
 
 CONNECTIONS = 64
 CONNECTIONS_EACH = 16  # of one client address; a browser opens six
@@ -24,6 +24,10 @@ TAKE_S = 10.0  # a client that takes nothing for so long is let go
 _ADMITTED_PER_S, _ADMITTED_EACH_PER_S = 40.0, 20.0
 _ACCEPTED_PER_S, _ACCEPTED_BURST = 200.0, 100.0
 _PAUSE_S = 0.1  # meanwhile the kernel keeps who comes, and turns away those beyond its backlog
+# What the kernel may hold unsent, bytes: else it takes some seconds of the live picture before a
+# slow network is noticed. Windows has no such bound.
+_UNSENT = 16 * 1024
+_UNSENT_OPTION = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: nothing is left of a connection that is turned away
 
 
@@ -43,6 +47,9 @@ class Patient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch it."""
         super().connection_made(transport)
+        # Nor is more held here than one picture. Not 0: of TLS asyncio then says at once that it is
+        # full, and never that it isn't.
+        transport.set_write_buffer_limits(high=1)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -81,7 +88,7 @@ class Door:
         self,
         listener: socket.socket,
         protocol: Callable[[], Patient],
-        tls: ssl.SSLContext | None,
+        tls: Tls | None,
         refused: Counter[str],
     ) -> None:
         """Open it, inside the running loop.
@@ -145,10 +152,12 @@ class Door:
     async def _greet(self, client: socket.socket, who: str) -> None:
         """Serve one connection until it ends."""
         try:
+            if _UNSENT_OPTION is not None:
+                client.setsockopt(socket.IPPROTO_TCP, _UNSENT_OPTION, _UNSENT)
             _, protocol = await asyncio.get_running_loop().connect_accepted_socket(
                 self._protocol,
                 client,
-                ssl=self._tls,
+                ssl=self._tls.context if self._tls else None,
                 ssl_handshake_timeout=HEAD_S if self._tls else None,
             )
             await protocol.gone

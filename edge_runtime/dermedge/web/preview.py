@@ -36,6 +36,7 @@ class Preview(Closing):
         terms: Callable[[], Contract],
         fingerprint: str = "",
         focus: threading.Event | None = None,
+        renew: Callable[[], None] | None = None,
     ) -> None:
         """Listen, and start the server's thread.
 
@@ -46,6 +47,8 @@ class Preview(Closing):
             terms: Gives the contract of the model that judges now; called in the server's thread.
             fingerprint: Of a certificate that was made on this device, to be shown.
             focus: Is set when somebody asks the camera to focus, see `live.watch`.
+            renew: Is called each hour, in another thread, before the certificate is read again; it
+                may not raise.
 
         Raises:
             InputError: The settings can't be meant, or the port is in use.
@@ -57,13 +60,14 @@ class Preview(Closing):
         from dermedge.web import link
         from dermedge.web.desk import Desk
         from dermedge.web.routes import application
-        from dermedge.web.server import Server, encrypted, listen
+        from dermedge.web.server import Server, listen
         from dermedge.web.state import Parts
+        from dermedge.web.tls import Tls
         from dermedge.web.vitals import Vitals
 
         tls = None
         if settings.certificate is not None and settings.key is not None:
-            tls = encrypted(settings.certificate, settings.key)
+            tls = Tls(settings.certificate, settings.key, renew)
         listener = listen(settings)
         settings = dataclasses.replace(settings, port=listener.getsockname()[1])
         refused: Counter[str] = Counter()

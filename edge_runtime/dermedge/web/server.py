@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
 from collections import Counter
-from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,11 +13,13 @@ from starlette.types import ASGIApp
 from dermedge.errors import InputError, KitError
 from dermedge.web.door import CONNECTIONS, HEAD_S, Door, Patient
 from dermedge.web.settings import Settings
+from dermedge.web.tls import Tls
 
 _BACKLOG = 64
 _HEAD_BYTES = 16 * 1024  # longest head of a request
 _START_S, _END_S = 10.0, 5.0
 _GRACE_S = 2
+_TLS_S = 3600.0  # a clock that was wrong at the start is soon right, and the certificate with it
 
 
 class Server:
@@ -29,7 +29,7 @@ class Server:
         self,
         listener: socket.socket,
         app: ASGIApp,
-        tls: ssl.SSLContext | None,
+        tls: Tls | None,
         refused: Counter[str],
     ) -> None:
         """Start the thread, and wait until it serves.
@@ -37,7 +37,7 @@ class Server:
         Args:
             listener: Bound; belongs to the server from now on.
             app: What answers.
-            tls: None: unencrypted.
+            tls: Refreshed each hour, in another thread; None: unencrypted.
             refused: Counts the connections that are turned away.
 
         Raises:
@@ -85,7 +85,7 @@ class _Behind(uvicorn.Server):
         self,
         config: uvicorn.Config,
         listener: socket.socket,
-        tls: ssl.SSLContext | None,
+        tls: Tls | None,
         refused: Counter[str],
     ) -> None:
         super().__init__(config)
@@ -100,20 +100,30 @@ class _Behind(uvicorn.Server):
 
         door = Door(self._listener, protocol, self._tls, self._refused)
         self.servers = [door]  # type: ignore[list-item]
+        if self._tls is not None:
+            self._hourly = asyncio.create_task(_refresh(self._tls))
         self.up.set()
+
+
+async def _refresh(tls: Tls) -> None:
+    while True:
+        await asyncio.sleep(_TLS_S)
+        await asyncio.to_thread(tls.refresh)
 
 
 def listen(settings: Settings) -> socket.socket:
     """Bind the address.
 
     Raises:
-        InputError: It is in use, or not one of this machine.
+        InputError: It is in use, not one of this machine, or no address at all.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind)
+    except UnicodeError as error:  # two dots in a row, or a label of more than 63 signs
+        raise InputError(f"the preview can't listen on {settings.host}: no such name") from error
     except OSError as error:
         raise InputError(f"the preview can't listen on {settings.host}: {error}") from error
     try:
@@ -127,19 +137,3 @@ def listen(settings: Settings) -> socket.socket:
             f"{error.strerror}; choose another port"
         ) from error
     return listener
-
-
-def encrypted(certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 and later.
-
-    Raises:
-        InputError: They can't be read, or don't belong together.
-    """
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # A key that asks for a password would wait for somebody to type it.
-        context.load_cert_chain(certificate, key, password=lambda: b"")
-    except (OSError, ValueError) as error:
-        raise InputError(f"TLS with {certificate} and {key}: {error}") from error
-    return context

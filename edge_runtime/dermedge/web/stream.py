@@ -81,6 +81,7 @@ class Stream:
         repeat, loop = 0.0, asyncio.get_running_loop()
         await give(_HEAD)
         while not self._newest.ended and not gone.done():
+            await give(b"")  # waits until the one before is on its way: so the next is chosen late
             seen, data = await self._encoder.picture(heat)
             if seen != before or loop.time() >= repeat:
                 await give(data + b"\r\n" + _HEAD)

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from dermedge import cli_web
 from dermedge.errors import InputError
 from dermedge.web import addresses, certificate
 from dermedge.web.certificate import own
-from dermedge.web.server import encrypted
+from dermedge.web.tls import encrypted
 
 
 def test_a_device_makes_its_certificate_once(tmp_path: Path):
@@ -112,7 +114,32 @@ def test_a_new_address_takes_a_new_certificate(tmp_path: Path):
 def test_one_that_ends_soon_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     before = own(tmp_path)
     monkeypatch.setattr(certificate, "_LEFT", timedelta(days=1000))
+    assert not certificate.lasts(before)
     assert own(tmp_path).fingerprint != before.fingerprint
+
+
+def test_one_that_serves_is_renewed_only_when_it_ends_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    before, key = own(tmp_path), (tmp_path / certificate.KEY).read_bytes()
+    monkeypatch.setattr(addresses, "reachable", lambda: ("192.168.1.77",))
+    cli_web._renew(before, tmp_path, ())
+    assert own_print(before) == before.fingerprint
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(certificate, "_LEFT", timedelta(days=1000))
+    cli_web._renew(before, tmp_path, ())
+    assert own_print(before) != before.fingerprint
+    assert own_print(before) in capsys.readouterr().err
+    assert (tmp_path / certificate.KEY).read_bytes() == key
+    before.certificate.write_text("mine")
+    cli_web._renew(before, tmp_path, ())
+    assert "can't be renewed" in capsys.readouterr().err
+
+
+def own_print(kept: certificate.Own) -> str:
+    """The fingerprint of what lies there now."""
+    found = x509.load_pem_x509_certificate(kept.certificate.read_bytes())
+    return found.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def test_what_is_no_certificate_is_not_overwritten(tmp_path: Path):

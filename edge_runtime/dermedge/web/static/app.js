@@ -4,6 +4,7 @@
 const EVERY_MS = 500;
 const SLOW_MS = 4000; // without an answer for so long, what is shown is no longer the present
 const ANSWER_MS = 5000; // a capture follows within some frames, or not at all
+const SILENCE = "Asked; there is no answer yet.";
 const BLIND_MS = 5000; // a picture that was refused is asked for again after so long
 
 const part = (id) => document.getElementById(id);
@@ -19,6 +20,8 @@ function show(id, text) {
   if (element.textContent !== text) element.textContent = text; // else aria-live says it again
 }
 
+const isSilent = (error) => error instanceof TypeError || error.name === "TimeoutError";
+
 async function ask(path, options) {
   const given = { cache: "no-store", signal: AbortSignal.timeout(SLOW_MS), ...options };
   return fetch(path, given);
@@ -29,7 +32,9 @@ async function ask(path, options) {
 function look() {
   if (Date.now() < blindUntil) return gone("NO PICTURE", "it is shown in too many windows already");
   const wanted = `/api/stream${part("heat").checked ? "?heat=true" : ""}`;
-  if (live.getAttribute("src") !== wanted) live.src = wanted;
+  // A connection that is cut ends the picture without an event: the element is empty then.
+  const cut = live.complete && !live.naturalWidth;
+  if (cut || live.getAttribute("src") !== wanted) live.src = wanted;
 }
 
 function lookAway() {
@@ -45,7 +50,8 @@ function gone(title, reason) {
   show("probability", "–");
   show("agreement", "");
   show("quality", "");
-  show("latency", "–");
+  for (const id of ["rate", "latency", "temperature", "power"]) show(id, "–");
+  part("power").dataset.fault = "false";
   pressable(false);
 }
 
@@ -149,7 +155,7 @@ async function refresh() {
     open();
   } catch (error) {
     lookAway();
-    gone("NO CONNECTION", error instanceof TypeError ? "the camera's server doesn't answer" : error.message);
+    gone("NO CONNECTION", isSilent(error) ? "the camera's server doesn't answer" : error.message);
     open();
   }
   clearTimeout(timer); // another round may have begun meanwhile
@@ -192,27 +198,33 @@ part("entry").addEventListener("submit", (event) => {
 
 let patience = 0;
 
+// What came of it: "passed on", "refused", or "silence", in which it may have been passed on too.
 async function press(path) {
   show("said", "Asked…");
   try {
     const answer = await ask(path, { method: "POST" });
-    if (!answer.ok) throw new Error((await answer.json()).detail);
-    return true;
+    if (answer.ok) return "passed on";
+    show("said", (await answer.json()).detail);
   } catch (error) {
+    if (isSilent(error)) return "silence";
     show("said", error.message);
-    return false;
   }
+  return "refused";
 }
 
 part("capture").addEventListener("click", async () => {
   awaited = true;
-  if (!(await press("/api/capture"))) return (awaited = false);
   clearTimeout(patience);
-  patience = setTimeout(unanswered, ANSWER_MS);
+  const came = await press("/api/capture");
+  if (came === "refused") awaited = false;
+  if (came === "silence" && awaited) show("said", SILENCE); // else it was captured meanwhile
+  if (came === "passed on") patience = setTimeout(unanswered, ANSWER_MS);
 });
 
 part("focus").addEventListener("click", async () => {
-  if (await press("/api/focus")) show("said", "Asked to focus; a lens that can't stays as it is.");
+  const came = await press("/api/focus");
+  if (came === "silence") show("said", SILENCE);
+  if (came === "passed on") show("said", "Asked to focus; a lens that can't stays as it is.");
 });
 
 function unanswered() {
