@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dermedge import atomic
-from dermedge.errors import StorageError
+from dermedge.errors import Interrupted, StorageError
 
 STARTS = 3
 
@@ -45,9 +45,14 @@ def use(home: Path, sha256: str) -> Iterator[None]:
     if starts is None:
         yield
         return
-    with suppress(StorageError, OSError):
-        _write(home, sha256, starts + 1)
-    yield
+    try:
+        with suppress(StorageError, OSError):
+            _write(home, sha256, starts + 1)
+        yield
+    except Interrupted:  # it was asked to stop, and did not die of the model
+        with suppress(StorageError, OSError):
+            _write(home, sha256, starts)
+        raise
     with suppress(OSError):
         _file(home).unlink()
 

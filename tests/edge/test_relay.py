@@ -14,7 +14,7 @@ import pytest
 from dermedge import golden, relay, slots, trial, update
 from dermedge.bundle import Bundle, open_bundle, pack
 from dermedge.diagnose import Diagnostician
-from dermedge.errors import BundleError
+from dermedge.errors import BundleError, Interrupted
 from dermedge.image import RGB
 from dermedge.live import Sighting, watch
 from dermedge.relay import Relay
@@ -188,6 +188,19 @@ def test_a_model_that_breaks_at_its_first_use_is_counted(
         with pytest.raises(BundleError, match="no number"):
             Relay(home, threads=1)
     assert trial.failed(home, digest)
+
+
+def test_a_wish_to_stop_is_no_death_of_the_model(home: Path, monkeypatch: pytest.MonkeyPatch):
+    def stopped(judge: Diagnostician, image: RGB) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(Diagnostician, "diagnose", stopped)
+    digest = slots.open_current(home)[0].sha256
+    for _ in range(trial.STARTS):
+        with pytest.raises(Interrupted):
+            Relay(home, threads=1)
+    assert not trial.failed(home, digest)
+    assert (home / "trial.json").exists()  # it goes on
 
 
 def test_who_judges_is_what_was_named(home: Path, tiny_bundles: tuple[Path, Path]):
