@@ -9,16 +9,19 @@ from typing import Annotated
 
 import typer
 
-from dermedge.options import Images, Json
+from dermedge.options import Images, Json, finite
 from dermtrain.options import Cache, CacheLimit, cache_folder
 
 _MaxMs = Annotated[
-    float | None, typer.Option(min=0.001, help="Greatest median latency, ms, on this machine.")
+    float | None,
+    typer.Option(min=0.001, callback=finite, help="Greatest median latency, ms, on this machine."),
 ]
-_MaxMb = Annotated[float | None, typer.Option(min=0.001, help="Largest model file, MB.")]
+_MaxMb = Annotated[
+    float | None, typer.Option(min=0.001, callback=finite, help="Largest model file, MB.")
+]
 _Drop = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Bearable loss of AUC. [the recipe's gate]"),
+    typer.Option(min=0, max=1, callback=finite, help="Bearable loss of AUC. [the recipe's gate]"),
 ]
 _Unlabelled = Annotated[
     list[Path] | None,

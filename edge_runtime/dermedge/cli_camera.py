@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dermedge import cli_mqtt, cli_web
+from dermedge import cli_mqtt, cli_record, cli_web, cli_wishes
 from dermedge.cli_capture import Captures, capture
 from dermedge.cli_feed import Fps, List, Lock, Size, Skin, SourceName, inspection, wish
 from dermedge.cli_mqtt import MQTT
@@ -22,8 +22,6 @@ from dermedge.cli_record import (
     PicturesMb,
     Record,
     RecordMb,
-    keep,
-    recorder,
 )
 from dermedge.cli_tell import say
 from dermedge.cli_telling import Telling
@@ -44,15 +42,21 @@ if TYPE_CHECKING:
     from dermedge.diagnose import Diagnostician
     from dermedge.window import Window
 
+# The context's object that asks to check the options alone, and open nothing.
+CHECK = "check"
+
 _Frames = Annotated[int | None, typer.Option(min=1, help="Judge so many frames, then end.")]
 _Window = Annotated[
     bool | None,
     typer.Option("--window/--no-window", help="Show the frames. [where there is a screen]"),
 ]
-_Smooth = Annotated[int, typer.Option(min=1, help="Average over the last so many judged frames.")]
+_Smooth = Annotated[
+    int, typer.Option(min=1, max=1000, help="Average over the last so many judged frames.")
+]
 
 
 def camera(
+    context: typer.Context,
     bundle: BundleFile,
     source: SourceName = "auto",
     frames: _Frames = None,
@@ -116,6 +120,7 @@ def camera(
     from dermedge.camera import opener
     from dermedge.live import Listener, watch
     from dermedge.notify import VARIABLE, Notifier
+    from dermedge.opening import opened
     from dermedge.relay import appoint
     from dermedge.threshold import set_by_user
 
@@ -126,22 +131,32 @@ def camera(
         return appoint(bundle, home, count, allow_unsigned, with_own_rule, runtime)
 
     asked, focus = capture_on or [], threading.Event()
-    kept = keep(record, keep_pictures, pictures_mb, pictures_days, key_file)
+    recording = cli_record.Wish(
+        record, record_mb, keep_pictures, pictures_mb, pictures_days, key_file
+    )
     page = cli_web.Wish(web, web_listen, web_token_file, web_tls, tuple(web_name or ()))
     broker = cli_mqtt.Wish(mqtt, mqtt_password_file, mqtt_ca, mqtt_topic, mqtt_name, mqtt_pictures)
+    wished = wish(size, fps, lock)
+    cli_wishes.check(asked, recording, page, broker)
+    if context.obj == CHECK:
+        return
+    kept = cli_record.keep(recording)
     diagnostician = judge(threads)
     with ExitStack() as stack:
-        journal = recorder(stack, record, record_mb, kept)
+        journal = cli_record.recorder(stack, recording, kept)
         screen = _screen(stack, window, focus)
-        open_camera = opener(source, wish(size, fps, lock), say)
-        feed = open_camera()
+        stop = stack.enter_context(_stopping())
+        open_camera = opener(source, wished, say)
+        feed = opened(open_camera, stop)
+        if feed is None:
+            say("stopped before the camera was open")
+            return
         audience = Audience(
             journal,
             cli_web.preview(stack, page, home, lambda: judge(1), diagnostician, focus),
             cli_mqtt.publisher(stack, broker, MQTT in asked, diagnostician, say),
             screen,
         )
-        stop = stack.enter_context(_stopping())
         service = stack.enter_context(Notifier(os.environ.get(VARIABLE)))
         captures = capture(stack, asked, audience.buttons)
         telling = Telling(diagnostician, audience, captures, service, as_json)
@@ -157,9 +172,7 @@ def camera(
             listener=Listener(say, idle),
             focus=focus,
         )
-        for sighting in stack.enter_context(closing(sightings)):
-            if not telling.hear(sighting):
-                break
+        telling.hear_all(stack.enter_context(closing(sightings)))
     telling.end(feed)
 
 

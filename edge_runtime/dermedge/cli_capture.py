@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -48,6 +49,28 @@ class Capture:
         return {} if self._everything else None
 
 
+def check(asked: Sequence[str], web: bool, mqtt: bool) -> None:
+    """Refuse a `--capture` that there is not.
+
+    Args:
+        asked: The options, as given.
+        web: Whether there is a page.
+        mqtt: Whether there is a broker.
+
+    Raises:
+        BadParameter: Says what is expected.
+    """
+    for how in asked:
+        name, _, pin = how.partition(":")
+        if (how == WEB and not web) or (how == MQTT and not mqtt):
+            raise typer.BadParameter(f"--capture {how}: add --{how}")
+        is_button = name == BUTTON and re.fullmatch(r"[0-9]{0,3}", pin) is not None
+        if how not in (STEADY, KEY, WEB, MQTT) and not is_button:
+            raise typer.BadParameter(
+                f"--capture {how}: expected steady, key, button, button:PIN, web or mqtt"
+            )
+
+
 def capture(stack: ExitStack, asked: Sequence[str], buttons: Buttons) -> Capture:
     """What `--capture` asks for, ready.
 
@@ -59,6 +82,7 @@ def capture(stack: ExitStack, asked: Sequence[str], buttons: Buttons) -> Capture
     """
     from dermedge.trigger import Asked
 
+    check(asked, WEB in buttons, MQTT in buttons)
     triggers = [_trigger(stack, how, buttons) for how in asked]
     if WEB in buttons and WEB not in asked:
         triggers.append(Asked(WEB, buttons[WEB]))
@@ -75,13 +99,7 @@ def _trigger(stack: ExitStack, how: str, buttons: Buttons) -> Trigger:
         return Asked(how, buttons[how])
     if how == KEY:
         return _enter()
-    name, _, pin = how.partition(":")
-    if name in (WEB, MQTT):
-        raise typer.BadParameter(f"--capture {how}: add --{how}")
-    if name != BUTTON or not (pin or "0").isdecimal():
-        raise typer.BadParameter(
-            f"--capture {how}: expected steady, key, button, button:PIN, web or mqtt"
-        )
+    pin = how.partition(":")[2]
     button = stack.enter_context(closing(Button(int(pin or PIN))))
     return Asked(BUTTON, button.pressed)
 

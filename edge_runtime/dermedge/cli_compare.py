@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dermedge.options import HOME, AllowUnsigned, Home, Images, Json, Split, Threads
+from dermedge.options import HOME, AllowUnsigned, Home, Images, Json, Split, Threads, finite
 
 _Full = Annotated[Path, typer.Argument(metavar="FLOAT", help="The full model's bundle.")]
 _Small = Annotated[Path, typer.Argument(metavar="SMALL", help="The small model's bundle.")]
@@ -18,7 +18,8 @@ _Data = Annotated[
 ]
 _Out = Annotated[Path, typer.Option(help="Folder for the report; made if absent.")]
 _Margin = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Bearable loss of AUC: the gate. [no gate]")
+    float | None,
+    typer.Option(min=0, max=1, help="Bearable loss of AUC: the gate. [no gate]", callback=finite),
 ]
 _Runs = Annotated[int, typer.Option(min=1, help="Timed runs of each model.")]
 

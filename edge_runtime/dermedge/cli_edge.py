@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from dermedge.options import Threads
+
 app = typer.Typer(
     no_args_is_help=True,
     help="The kit on a device: collect it, install it as a service, take it off.",
@@ -33,7 +35,6 @@ _Source = Annotated[
         "/etc/dermkit.env, as KIT_SOURCE."
     ),
 ]
-_Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the interpreter.")]
 _Unsigned = Annotated[
     bool, typer.Option("--allow-unsigned", help="Also a bundle without a pinned key's signature.")
 ]
@@ -96,7 +97,7 @@ def install(
     options: _Options = None,
     bundle: _Bundle = "installed",
     source: _Source = "auto",
-    threads: _Threads = None,
+    threads: Threads = None,
     allow_unsigned: _Unsigned = False,
     wheelhouse: _Wheelhouse = None,
     wheel: _Wheel = None,
@@ -121,13 +122,13 @@ def install(
       kit edge install --wheelhouse wheels --extra web -- --web --web-listen 0.0.0.0 --web-tls auto
       kit edge install --uninstall --systemctl
     """
-    from dermedge import installation
+    from dermedge import cli_service, installation
     from dermedge.errors import InputError
     from dermedge.service import STATE, Service
 
     if wheelhouse is not None and wheel is not None:
         raise typer.BadParameter("--wheelhouse and --wheel: only one of them")
-    chosen = Service(env, bundle, source, threads, allow_unsigned, _checked(options or []))
+    chosen = Service(env, bundle, source, threads, allow_unsigned, tuple(options or ()))
     if uninstall:
         steps = installation.uninstall(env, systemctl)
     elif wheelhouse is None and wheel is None:
@@ -136,6 +137,7 @@ def install(
             f"{installation.UNPUBLISHED}"
         )
     else:
+        cli_service.check(chosen)
         wanted = installation.requirement(wheel, tuple(extra or ()))
         steps = installation.install(chosen, wanted, wheelhouse, systemctl, lean=lean)
     if dry_run:
@@ -149,21 +151,6 @@ def install(
     typer.echo("Next:")
     for line in installation.next_steps(chosen, systemctl):
         typer.echo(f"  {line}")
-
-
-def _checked(options: list[str]) -> tuple[str, ...]:
-    """Options that kit camera takes; others are its own error, said before anything is done."""
-    from dermedge.cli_camera import camera
-
-    alone = typer.Typer()
-    alone.command()(camera)
-    command = typer.main.get_command(alone)
-    found = command.make_context("kit camera", ["installed", *options])
-    # The unit is made to fit the source: the network it needs, and no password.
-    source = found.get_parameter_source("source")
-    if source is not None and source.name == "COMMANDLINE":
-        raise typer.BadParameter("--source stands before the --")
-    return tuple(options)
 
 
 def _require_root() -> None:

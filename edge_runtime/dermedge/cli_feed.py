@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dermedge import address
+from dermedge.options import finite
 
 if TYPE_CHECKING:
     from dermedge.live import Inspect
@@ -35,7 +36,11 @@ SourceName = Annotated[
 ]
 Fps = Annotated[
     float | None,
-    typer.Option(help="Pace of a folder of photographs [10], or asked of a camera.", metavar="N"),
+    typer.Option(
+        help="Pace of a folder of photographs [10], or asked of a camera.",
+        metavar="N",
+        callback=finite,
+    ),
 ]
 Size = Annotated[
     str | None, typer.Option(help="Size of the frames, asked of a camera.", metavar="WxH")

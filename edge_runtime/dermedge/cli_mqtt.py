@@ -15,6 +15,7 @@ import typer
 if TYPE_CHECKING:
     from dermedge.diagnose import Diagnostician
     from dermedge.mqtt.publisher import Publisher
+    from dermedge.mqtt.settings import Settings
 
 MQTT = "mqtt"  # as in --capture mqtt
 
@@ -55,6 +56,30 @@ class Wish:
     pictures: bool = False
 
 
+def settings(wish: Wish, button: bool, password: str | None) -> Settings | None:
+    """What is told to which broker; None without `--mqtt`.
+
+    Args:
+        wish: The options.
+        button: Whether `--capture mqtt` is asked for.
+        password: Of the broker's user.
+
+    Raises:
+        KitError: An option can't be used.
+    """
+    if wish.url is None:
+        if button or wish != Wish():
+            raise typer.BadParameter("--mqtt-… and --capture mqtt need a broker: --mqtt URL")
+        return None
+    from dermedge.mqtt.broker import parse
+    from dermedge.mqtt.settings import Settings
+    from dermedge.mqtt.topics import Topics, checked, identifier
+
+    name = wish.name or socket.gethostname()
+    topics = Topics(checked(wish.topic), identifier(name))
+    return Settings(parse(wish.url, password, wish.ca_file), topics, name, wish.pictures, button)
+
+
 def publisher(
     stack: ExitStack,
     wish: Wish,
@@ -74,22 +99,14 @@ def publisher(
     Raises:
         KitError: An option can't be used.
     """
-    if wish.url is None:
-        if button or wish != Wish():
-            raise typer.BadParameter("--mqtt-… and --capture mqtt need a broker: --mqtt URL")
+    wanted = settings(wish, button, _password(wish))
+    if wanted is None:
         return None
     from dermedge import basis
-    from dermedge.mqtt.broker import VARIABLE, load_password, parse
     from dermedge.mqtt.publisher import Publisher
-    from dermedge.mqtt.settings import Settings
-    from dermedge.mqtt.topics import Topics, checked, identifier
 
-    password = load_password(wish.password_file, os.environ.get(VARIABLE))
-    broker = parse(wish.url, password, wish.ca_file)
-    name = wish.name or socket.gethostname()
-    topics = Topics(checked(wish.topic), identifier(name))
-    if broker.remark:
-        say(broker.remark)
+    if wanted.broker.remark:
+        say(wanted.broker.remark)
 
     def about() -> dict[str, object]:
         opened = diagnostician.bundle
@@ -99,5 +116,12 @@ def publisher(
             "bundle": opened.sha256,
         }
 
-    settings = Settings(broker, topics, name, wish.pictures, button)
-    return stack.enter_context(Publisher(settings, about, say))
+    return stack.enter_context(Publisher(wanted, about, say))
+
+
+def _password(wish: Wish) -> str | None:
+    if wish.url is None:
+        return None
+    from dermedge.mqtt.broker import VARIABLE, load_password
+
+    return load_password(wish.password_file, os.environ.get(VARIABLE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dermedge.cli_tell import News, Tally, tell
@@ -39,6 +40,12 @@ class Telling:
         self._captures, self._service, self._as_json = captures, service, as_json
         self._tally, self._news = Tally(), News(diagnostician)
         self._fresh: dict[str, str] = {}  # what the next line that is told also carries
+
+    def hear_all(self, sightings: Iterable[Sighting]) -> None:
+        """Hear of one after another, until there are no more or the window was closed."""
+        for sighting in sightings:
+            if not self.hear(sighting):
+                break
 
     def hear(self, sighting: Sighting) -> bool:
         """A frame was judged; False once the window was closed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,13 @@ def _expanded(folder: Path) -> Path:
         return folder.expanduser()
     except RuntimeError as error:  # a service may have no home
         raise typer.BadParameter(f"{folder}: {error} Name the device's folder: --home") from error
+
+
+def finite(number: float | None) -> float | None:
+    """For `callback`: typer lets nan through any bounds, and inf where there is no greatest."""
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(f"expected a number, got {number}")
+    return number
 
 
 BundleFile = Annotated[
@@ -36,7 +44,11 @@ AllowUnsigned = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the interpreter.")]
+# An interpreter makes as many as it is asked for, and dies where the system has no more.
+MOST_THREADS = 1024
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=MOST_THREADS, help="Threads of the interpreter.")
+]
 Runtime = Annotated[
     str | None,
     typer.Option(
@@ -47,7 +59,11 @@ Runtime = Annotated[
 Threshold = Annotated[
     float | None,
     typer.Option(
-        min=0, max=1, help="A threshold of your own, in every result. [the bundle's]", metavar="P"
+        min=0,
+        max=1,
+        help="A threshold of your own, in every result. [the bundle's]",
+        metavar="P",
+        callback=finite,
     ),
 ]
 KeyFile = Annotated[

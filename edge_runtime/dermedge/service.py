@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from posixpath import normpath
 
 from dermedge import address
 from dermedge.errors import InputError
+from dermedge.slots import INSTALLED
 
 UNIT = "dermkit-camera.service"
 SECRETS = Path("/etc/dermkit.env")  # KIT_WEB_TOKEN and the like; root's, mode 600
@@ -35,6 +37,8 @@ Environment=DERMKIT_HOME={state} PYTHONUNBUFFERED=1
 EnvironmentFile=-{secrets}
 Restart=on-failure
 RestartSec=10
+# Asked to end while it was still building the model.
+SuccessExitStatus=130
 # Wrong usage does not mend itself.
 RestartPreventExitStatus=2
 # READY=1 comes with the first judgement, WATCHDOG=1 with later ones, and while a camera that has
@@ -121,7 +125,7 @@ class Service:
     """
 
     environment: Path
-    bundle: str = "installed"
+    bundle: str = INSTALLED
     source: str = AUTO
     threads: int | None = None
     allow_unsigned: bool = False
@@ -190,7 +194,7 @@ def command(service: Service) -> list[str]:
         InputError: The bundle or the source is a path that the service can't see, or the source
             holds a password.
     """
-    words = [str(service.environment / "bin" / "kit"), "camera", _seen(service.bundle)]
+    words = [str(service.environment / "bin" / "kit"), "camera", _bundle(service.bundle)]
     words += [*_source(service.source), "--no-window"]
     words += ["--record", str(STATE / "records.jsonl")]
     words += ["--threads", str(service.threads)] if service.threads else []
@@ -208,20 +212,37 @@ def _source(text: str) -> list[str]:
         )
     if text == AUTO or address.is_placeholder(text):
         return []
-    return ["--source", _seen(text)]
+    is_file = "/" in text and "://" not in text
+    return ["--source", visible(text) if is_file else text]
 
 
-def _seen(name: str) -> str:
-    """The name, unless it is of a file that the service can't see."""
-    path = Path(name)
-    if "/" not in name or "://" in name:
-        return name
+def _bundle(name: str) -> str:
+    return name if name == INSTALLED else visible(name)
+
+
+def visible(file: str) -> str:
+    """The file, unless it is one that the service can't see.
+
+    Raises:
+        InputError: It is.
+    """
+    path = Path(normpath(file))  # /srv/../home is /home
     if not path.is_absolute():
-        raise InputError(f"{name}: a service starts in no folder of yours; give the whole path")
-    hidden = [str(folder) for folder in _HIDDEN if folder in path.parents]
+        raise InputError(f"{file}: a service starts in no folder of yours; give the whole path")
+    hidden = [str(folder) for folder in _HIDDEN if folder in (path, *path.parents)]
     if hidden:
-        raise InputError(f"{name}: a service can't see {hidden[0]}; move it, e.g. to /srv")
-    return name
+        raise InputError(f"{file}: a service can't see {hidden[0]}; move it, e.g. to /srv")
+    return file
+
+
+def writable(file: str) -> None:
+    """Refuse a file that the service can't write.
+
+    Raises:
+        InputError: It can't.
+    """
+    if STATE not in Path(normpath(file)).parents:
+        raise InputError(f"{file}: a service can write nothing outside {STATE}; keep it there")
 
 
 def _quoted(word: str) -> str:

@@ -69,7 +69,14 @@ def test_a_page_for_this_machine_gets_no_more_than_it() -> None:
     assert alone["EnvironmentFile"] == ["-/etc/dermkit.env"]
 
 
-@pytest.mark.parametrize("path", ["/home/pi/a.kit", "/tmp/a.kit", "/root/x/a.kit", "models/a.kit"])
+def test_a_bundle_is_named_by_its_whole_path() -> None:
+    with pytest.raises(InputError, match="give the whole path"):
+        unit(Service(ENV, bundle="small.kit"))
+
+
+@pytest.mark.parametrize(
+    "path", ["/home/pi/a.kit", "/tmp/a.kit", "/root/x/a.kit", "models/a.kit", "/srv/../home/a.kit"]
+)
 def test_what_the_service_can_not_see_is_refused(path: str) -> None:
     with pytest.raises(InputError):
         unit(Service(ENV, bundle=path))
