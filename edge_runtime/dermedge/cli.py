@@ -59,8 +59,11 @@ def main() -> None:
         app()
     except KitError as error:
         _end(error)
-    except PermissionError as error:  # of any file that was named; to look for it is enough
-        _end(InputError(permission.explain(error)))
+    except OSError as error:  # of any file that was named; to look for it is enough
+        said = permission.in_words(error)
+        if said is None:
+            raise
+        _end(InputError(said))
 
 
 def _end(error: KitError) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections import deque
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -159,9 +160,9 @@ def _plain(line: dict[str, Any]) -> str:
     }
     text = "  ".join(
         (
-            f"{line.get('sequence', '-'):>8}",
+            f"{line.get('sequence', '-')!s:>8}",
             str(line.get("time", "-")),
-            f"{line.get('decision', '-'):<14}",
+            f"{line.get('decision', '-')!s:<14}",
             _number(line.get("probability")),
             f"(threshold {_number(line.get('threshold')).strip()})",
             "; ".join(
@@ -173,7 +174,9 @@ def _plain(line: dict[str, Any]) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:6.3f}" if isinstance(value, int | float) else f"{'-':>6}"
+    with suppress(OverflowError):  # an integer of JSON may be beyond every float
+        return f"{value:6.3f}" if isinstance(value, int | float) else f"{'-':>6}"
+    return f"{'-':>6}"
 
 
 def _tell(facts: Facts) -> None:

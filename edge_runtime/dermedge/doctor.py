@@ -16,11 +16,13 @@ from dermedge.finding import Finding
 from dermedge.finding import as_dict as as_dict
 from dermedge.finding import as_text as as_text
 from dermedge.host import check_disk as check_disk
+from dermedge.openvino import DISTRIBUTION as OPENVINO
 from dermedge.ribbon import check_ribbon_camera as check_ribbon_camera
 from dermedge.tflite import RUNTIMES
 
 DISTRIBUTIONS = ("dermkit", "dermkit-edge")
-EXTRAS = ("report", "sign", "train")
+# tflite is not among them: the runtime is a question of its own.
+EXTRAS = ("report", "sign", "crypt", "web", "mqtt", "gpio", OPENVINO, "train")
 _NVIDIA = Path("/proc/driver/nvidia/version")
 _GUI = re.compile(r"^\s*GUI:\s*(\S*)", re.MULTILINE)
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([\w.-]+)['\"]")

@@ -7,6 +7,7 @@ import io
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -182,19 +183,21 @@ def _row(record: dict[str, Any], kept: set[str]) -> dict[str, str]:
         "age": _number(record, "age_ms", 0),
         "model": str(record.get("model", "-"))[:12],
         "amiss": "; ".join(text for text, holds in amiss.items() if holds),
-        "picture": "" if not picture else "kept" if picture in kept else "deleted",
+        "picture": "" if not picture else "kept" if str(picture) in kept else "deleted",
     }
 
 
 def _when(text: str) -> str:
     """A time to the second, UTC; what is none is shown as it is."""
     time = history.moment(text)
-    return f"{time.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}" if time else text
+    return f"{time:%Y-%m-%d %H:%M:%S}" if time else text
 
 
 def _number(record: dict[str, Any], name: str, digits: int) -> str:
     value = record.get(name)
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else ""
+    with suppress(OverflowError):  # an integer of JSON may be beyond every float
+        return f"{value:.{digits}f}" if isinstance(value, int | float) else ""
+    return ""
 
 
 def _aware(time: datetime | None) -> datetime | None:

@@ -144,10 +144,12 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
 
 def moment(text: str) -> datetime | None:
-    """A time of a record, aware; None if it is none. Without a zone it is UTC."""
-    with suppress(ValueError):
+    """A time of a record, UTC; None if it is none, in no year from 1 to 9999 for instance."""
+    with suppress(ValueError, OverflowError):
         found = datetime.fromisoformat(text)
-        return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+        return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).astimezone(
+            timezone.utc
+        )
     return None
 
 

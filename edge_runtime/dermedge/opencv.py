@@ -17,6 +17,7 @@ TRIES = 3  # one damaged frame is no reason to stop
 # Of a silent RTSP camera each read waits for so long. All tries together end well before the loop
 # loses its patience (`live.PATIENCE_S`): the camera is opened again, and the program goes on.
 _TIMEOUTS = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 10_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 5_000)
+_DIGITS = 9  # of a camera's number; OpenCV takes 32 bits, and hundreds mean one of its backends
 _MJPG = cv2.VideoWriter.fourcc(*"MJPG")
 
 # FFmpeg writes to standard error by itself; what went wrong is told by us, in one line.
@@ -77,6 +78,8 @@ def _refuse(name: str, on_network: bool, wish: Wish) -> None:
 
 def _open(text: str) -> cv2.VideoCapture:
     if text.isdecimal():
+        if len(text) > _DIGITS:
+            raise InputError(f"{text[:_DIGITS]}… is no number of a camera; the first one is 0")
         return cv2.VideoCapture(int(text))
     if text.startswith("/dev/"):
         return cv2.VideoCapture(text, cv2.CAP_V4L2)

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
+
+# What is wrong is the name that was given: it is too long, or in a place such as /proc, where
+# nothing can be made.
+_OF_NAMES = {errno.ENAMETOOLONG, errno.ENOENT}
+_SHOWN = 100  # signs of a name
+
+
+def in_words(error: OSError) -> str | None:
+    """One line for people; None unless it is of a name that they gave."""
+    if isinstance(error, PermissionError):
+        return explain(error)
+    if error.errno not in _OF_NAMES or not isinstance(error.filename, str | bytes):
+        return None
+    name = os.fsdecode(error.filename)
+    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
+    return f"{shown}: {error.strerror}; choose another name or folder"
 
 
 def explain(error: PermissionError) -> str:

@@ -99,6 +99,17 @@ def test_a_terminal_is_not_steered_by_a_record(tmp_path: Path):
     assert len(found.stdout.splitlines()) == 1
 
 
+def test_one_odd_record_does_not_hide_the_others(tmp_path: Path):
+    with Journal(tmp_path / "r") as journal:
+        journal.append({"decision": None, "time": "0001-01-01T00:00:00+14:00"})
+        journal.append({"decision": ["refer"], "probability": 10**400, "picture": {}})
+        journal.append({"decision": "clear", "time": "2026-11-26T00:00:00+00:00"})
+    found = kit("records", "list", tmp_path / "r")
+    assert found.exit_code == 0, found.exception
+    assert [line.split()[0] for line in found.stdout.splitlines()] == ["1", "2", "3"]
+    assert "clear" in found.stdout
+
+
 def test_records_are_exported(recorded: Path, tmp_path: Path):
     found = kit(
         *("records", "export", recorded, "--out", tmp_path / "a.csv", "--since", "2026-01-01"),

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -161,6 +162,14 @@ def test_an_absent_extra_is_no_fault_and_says_how_to_add_it():
     found = doctor.check_extra("train", REQUIREMENTS, {}.get)
     assert not found.fault
     assert found.mend == "pip install 'dermkit[train]'"
+
+
+def test_every_extra_of_a_device_is_told_of():
+    text = (Path(__file__).parents[2] / "edge_runtime" / "pyproject.toml").read_text("utf-8")
+    listed = text.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    names = set(re.findall(r"^([\w-]+) = ", listed, re.MULTILINE))
+    assert set(doctor.EXTRAS) == names - {"tflite"} | {"train"}
+    assert {f"extra [{name}]" for name in doctor.EXTRAS} <= {f.topic for f in doctor.examine()}
 
 
 def test_a_device_is_not_told_to_install_the_other_distribution():

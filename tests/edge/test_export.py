@@ -138,6 +138,21 @@ def test_the_page_begins_with_the_notice_and_runs_nothing(journal: Path, tmp_pat
     assert not re.search(r"url\(|@import|https?://(?!evil)", text)
 
 
+@pytest.mark.parametrize("ending", ["html", "csv", "json"])
+def test_one_odd_record_does_not_hide_the_others(tmp_path: Path, ending: str):
+    if ending == "html":
+        pytest.importorskip("jinja2", reason="needs the extra report")
+    odd = {"time": "0001-01-01T00:00:00+14:00", "picture": ["x"], "probability": 10**400}
+    with Journal(tmp_path / "r") as journal:
+        journal.append(line(1, **odd))
+        journal.append(line(2, decision="unmistakable"))
+    out = tmp_path / f"out.{ending}"
+    assert export.write(tmp_path / "r", out, datetime(1, 1, 1)).records == 1
+    assert export.write(tmp_path / "r", out).records == 2
+    assert "unmistakable" in out.read_text(encoding="utf-8")
+    assert odd["time"] in out.read_text(encoding="utf-8")
+
+
 def test_the_notice_of_a_failed_model_stands_on_the_page(tmp_path: Path):
     pytest.importorskip("jinja2", reason="needs the extra report")
     with Journal(tmp_path / "r") as journal:

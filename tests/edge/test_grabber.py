@@ -154,11 +154,11 @@ def test_a_closing_that_hangs_is_not_waited_for(photo: RGB, hangs: Callable[[], 
 
 
 def test_many_attempts_may_take_longer_than_one(photo: RGB, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("dermedge.grabber._ATTEMPT_S", 0.2)
+    monkeypatch.setattr("dermedge.grabber._ATTEMPT_S", 2.0)
     attempts = iter(range(30))
 
     def reopen() -> Source:
-        time.sleep(0.02)
+        time.sleep(0.1)
         if next(attempts) < 29:
             raise CameraError("not there.")
         return Scripted(iter([photo]))

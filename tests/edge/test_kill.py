@@ -9,20 +9,20 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 
-# Hundreds of processes, each killed at a random moment. They are forked from one that has loaded
-# the journal already, so that a kill costs milliseconds. Arguments: folder, seed, kills.
+# Hundreds of processes, each killed at a random moment, until the journal was rotated too. They are
+# forked from one that has loaded it already, so that a kill costs milliseconds. Arguments: folder,
+# seed, least number of kills.
 AT_RANDOM = """
-import os, random, signal, sys, time
+import itertools, os, random, signal, sys, time
 from pathlib import Path
 from dermedge import history
 from dermedge.record import Journal
 
+os.fsync = lambda file: None  # a kill leaves the kernel's memory alone; many more lines a kill
 path, seed, kills = Path(sys.argv[1]) / "record.jsonl", int(sys.argv[2]), int(sys.argv[3])
 random.seed(seed)
-if seed % 3:
-    os.fsync = lambda file: None  # a kill leaves the kernel's memory alone; many more lines a kill
-before, torn = {}, 0
-for kill in range(kills):
+before, last = {}, 0
+for kill in itertools.count(1):
     told, tell = os.pipe()
     writer = os.fork()
     if writer == 0:
@@ -47,6 +47,8 @@ for kill in range(kills):
     assert last <= acknowledged + 1 or not acknowledged
     assert all(now[number] == before[number] for number in now.keys() & before.keys())
     before = now
+    if kill >= kills and last > len(before) > 0:  # it was rotated, too, however busy the machine
+        break
 print(len(before), last)
 """
 
@@ -137,7 +139,7 @@ def run(script: str, *arguments: object) -> list[int]:
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_it_survives_hundreds_of_kills_at_random_moments(tmp_path: Path, seed: int):
     kept, last = run(AT_RANDOM, tmp_path, seed, 100)
-    assert last > kept > 0  # it was rotated, too
+    assert last > kept > 0
 
 
 def test_it_survives_a_kill_at_every_step_that_touches_a_file(tmp_path: Path):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dermedge.permission import explain
+from dermedge.permission import explain, in_words
 
 # Root reads everything, unless these rights are taken from it.
 _DROP = "-dac_override,-dac_read_search"
@@ -116,6 +116,36 @@ def test_an_installed_model_that_may_not_be_read_gives_way_to_the_one_before(
     assert done.returncode == 0, done.stderr
     assert f"{newest}: Permission denied" in done.stderr
     assert "The model before is in use instead" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("diagnose", "small.kit", "x" * 300),
+        ("camera", "small.kit", "--no-window", "--source", "x" * 300),
+        ("records", "list", "x" * 300),
+    ],
+)
+def test_a_name_that_is_too_long_is_one_line(work: Path, words: tuple[str, ...]):
+    done = kit((), work, *words)
+    assert done.returncode == 4, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("kit: xxx")
+    assert "File name too long" in line
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux")
+def test_a_place_where_no_file_can_be_made_is_one_line(work: Path):
+    (work / "today.jsonl").write_text('{"sequence": 1}\n')
+    done = kit((), work, "records", "export", "today.jsonl", "--out", "/proc/x.csv")
+    assert done.returncode in (4, 8), done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("kit: /proc/")
+
+
+def test_of_other_faults_nothing_is_said():
+    assert in_words(OSError(5, "Input/output error", "x")) is None
+    assert in_words(FileNotFoundError()) is None
 
 
 @pytest.mark.parametrize("name", [None, 7])
