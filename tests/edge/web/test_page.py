@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 from dermedge import heatmap
 from dermedge.bundle import Bundle
 from dermedge.diagnose import Diagnostician
+from dermedge.web.door import Patient
 from dermedge.web.preview import Preview
 from dermedge.web.routes import STATIC
 from dermedge.web.settings import Settings
@@ -161,9 +162,14 @@ def test_a_camera_that_is_gone_takes_picture_and_judgement_along(
 
 def cut(shown: Preview) -> int:
     """End the connections of the live pictures, and no others, as a tunnel does; how many."""
-    found = [
+    held = [
         each
         for each in shown._server._server.server_state.connections.copy()
+        if isinstance(each, Patient)
+    ]
+    found = [
+        each
+        for each in held
         if each.cycle is not None and not each.cycle.response_complete
         if each.cycle.scope["path"] == "/api/stream"
     ]
