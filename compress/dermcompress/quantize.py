@@ -178,8 +178,8 @@ def _means(net: keras.Model, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDA
 
     batches = [pixels[i : i + _BATCH].astype(np.float32) for i in range(0, len(pixels), _BATCH)]
     each = [[y.numpy().astype(np.float64) for y in sums(tf.constant(batch))] for batch in batches]
-    totals = [sum(parts) / len(pixels) for parts in zip(*each, strict=True)]
-    return {layer.name: total for layer, total in zip(layers, totals, strict=True)}
+    means = (np.sum(parts, axis=0) / len(pixels) for parts in zip(*each, strict=True))
+    return {layer.name: mean for layer, mean in zip(layers, means, strict=True)}
 
 
 def _is_corrected(layer: Any) -> bool:
@@ -194,7 +194,7 @@ def _correct(model: keras.Model, means: Mapping[str, npt.NDArray[np.float64]]) -
     noise of int8. (Padding is left out of the mean.)
     """
     for wrapper in model.layers:
-        layer = getattr(wrapper, "layer", None)
+        layer: Any = getattr(wrapper, "layer", None)
         if not _is_corrected(layer):
             continue
         for weight, quantizer, held in wrapper._weight_vars:
