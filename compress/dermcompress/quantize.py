@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ def quantize_aware(
     for layer in model.layers:
         _set_range(layer, ranges)
     # In inference a weight's range is the last one that training saw: one pass, no step, sets it.
-    model(tf.constant(pixels[:_BATCH].astype(np.float32)), training=True)
+    model(next(_batches(pixels)), training=True)
     _correct(model, _means(net, pixels))
     return model
 
@@ -155,12 +155,16 @@ def _ranges(model: keras.Model, pixels: npt.NDArray[np.uint8]) -> dict[str, tupl
         flat = [tf.reshape(y, (tf.shape(y)[0], -1)) for y in outputs]
         return tf.stack([(tf.reduce_min(y, 1), tf.reduce_max(y, 1)) for y in flat])
 
-    batches = [pixels[i : i + _BATCH].astype(np.float32) for i in range(0, len(pixels), _BATCH)]
-    each = [extremes(tf.constant(batch)).numpy() for batch in batches]
+    each = [extremes(batch).numpy() for batch in _batches(pixels)]
     least, most = np.concatenate(each, axis=-1).swapaxes(0, 1)  # (layers, photographs)
     ends = np.percentile(least, 100 - _WITHIN, axis=1), np.percentile(most, _WITHIN, axis=1)
     seen = zip(layers, *ends, strict=True)
     return {layer.name: (float(a), float(b)) for layer, a, b in seen} | pixel_ranges(model)
+
+
+def _batches(pixels: npt.NDArray[np.uint8]) -> Iterator[tf.Tensor]:
+    for start in range(0, len(pixels), _BATCH):
+        yield tf.constant(pixels[start : start + _BATCH].astype(np.float32))
 
 
 def _means(net: keras.Model, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float64]]:
@@ -176,8 +180,7 @@ def _means(net: keras.Model, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDA
             for y in inputs
         ]
 
-    batches = [pixels[i : i + _BATCH].astype(np.float32) for i in range(0, len(pixels), _BATCH)]
-    each = [[y.numpy().astype(np.float64) for y in sums(tf.constant(batch))] for batch in batches]
+    each = [[y.numpy().astype(np.float64) for y in sums(batch)] for batch in _batches(pixels)]
     means = (np.sum(parts, axis=0) / len(pixels) for parts in zip(*each, strict=True))
     return {layer.name: mean for layer, mean in zip(layers, means, strict=True)}
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tf_keras as keras
 
-from dermcompress import importance, widths
+from dermcompress import importance, student, widths
 from dermcompress.graph import Channels, Mask, channels
 from dermcompress.importance import Scores
 from dermcompress.rebuild import cut
@@ -84,7 +84,7 @@ def slim(
     net, whole = full, channels(full)
     stays = {name: np.ones(len(ids), bool) for name, ids in whole.of.items()}
     widths.check(whole, aim.work)  # before the minutes that a scan takes
-    first, least = widths.macs(whole), widths.floors(whole)
+    least = widths.floors(whole)
     for number in range(1, aim.rounds + 1):
         found = channels(net)
         work = aim.work ** (number / aim.rounds)
@@ -97,7 +97,8 @@ def slim(
         else:
             damages = widths.scan(net, found, scores, seen.pixels[some], progress)
             # Widths go in steps, so that the rounds before may have taken more than they should.
-            kept = widths.choose(found, damages, min(1.0, work * first / widths.macs(found)), least)
+            share = min(1.0, work * student.macs(full) / student.macs(net))
+            kept = widths.choose(found, damages, share, least)
         leaving: set[int] = set()
         for space in found.spaces():
             order = widths.ranked(space, scores)

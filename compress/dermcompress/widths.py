@@ -153,12 +153,6 @@ def reads(node: Node) -> int:
     return int(shape[-1 if isinstance(node.layer, keras.layers.Conv2DTranspose) else -2])
 
 
-def macs(channels: Channels) -> float:
-    """Multiply-accumulates of a net for one photograph."""
-    spaces = channels.spaces()
-    return Arithmetic(channels, spaces).total(_sizes(spaces))
-
-
 def floors(channels: Channels) -> dict[str, int]:
     """Name of each space -> channels that it keeps in any case: at least eight and an eighth."""
     return {space.name: _floor(len(space.ids)) for space in channels.spaces()}
@@ -176,7 +170,8 @@ def check(channels: Channels, work: float, least: Mapping[str, int] | None = Non
         InputError: It is.
     """
     spaces = channels.spaces()
-    left = Arithmetic(channels, spaces).total(_least(spaces, least)) / macs(channels)
+    arithmetic = Arithmetic(channels, spaces)
+    left = arithmetic.total(_least(spaces, least)) / arithmetic.total(_sizes(spaces))
     if left > work:
         raise InputError(
             f"a share of {work:.0%} of the arithmetic would leave layers all but empty: with "

@@ -117,16 +117,16 @@ def check(table: Table, terms: Contract) -> None:
         TableError: A label that the contract does not know.
         InputError: One class only; of a model with positive classes, these or the others only.
     """
-    numbers = class_numbers(table, terms)
+    labels = truth(table, terms)
     where = " and ".join([str(table.source), *sorted({row.split for row in table.rows} - {""})])
     if terms.positive:
         try:
-            metrics.check(np.isin(numbers, terms.positive))
+            metrics.check(labels)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-    elif len(np.unique(numbers)) < 2:
+    elif len(set(table.classes)) < 2:
         raise InputError(
-            f"{where}: all {len(numbers)} photographs are of one class, but models are measured "
+            f"{where}: all {len(labels)} photographs are of one class, but models are measured "
             "on two or more: add photographs of other classes, or choose another split"
         )
 
