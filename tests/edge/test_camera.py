@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from dermedge import camera, history, inventory, opencv
+from dermedge import camera, history, inventory, opencv, trigger
 from dermedge.cli_camera import camera as camera_command
 from dermedge.errors import CameraError, InputError, KitError
 from dermedge.image import RGB
@@ -394,7 +395,7 @@ def test_kit_camera_lives_through_what_happens_to_a_camera(tiny_bundles: tuple[P
 def test_kit_camera_tells_and_records_only_what_is_captured(
     tiny_bundles: tuple[Path, Path], tmp_path: Path
 ):
-    journal = tmp_path / "today.jsonl"
+    journal, begun = tmp_path / "today.jsonl", datetime.now(timezone.utc)
     found = kit(
         *(tiny_bundles[0], "--source", "fake:end@60", "--size", "160x120", "--no-window"),
         *("--json", "--threads", 1, "--capture", "steady", "--record", journal),
@@ -403,6 +404,7 @@ def test_kit_camera_tells_and_records_only_what_is_captured(
     (line,) = map(json.loads, found.stdout.splitlines())
     assert line["capture"] == "steady"
     assert line["frame"] > 1  # how many come in the second that it takes is up to the machine
+    assert datetime.fromisoformat(line["time"]) - begun >= timedelta(seconds=trigger.HOLD_S)
     assert "notice" in line
     assert list(history.read(journal)) == [line]
 
