@@ -92,14 +92,13 @@ def mark(source: Path, target: Path, reasons: Sequence[str]) -> None:
 
     Args:
         source: The bundle as it was packed.
-        target: The marked one; may be the same.
+        target: The marked one.
         reasons: Why not.
     """
     found = bundle.open_bundle(source)
     said = f"{FAILED_GATE}: {'; '.join(reasons)}. {NOTICE}"
     terms = dataclasses.replace(found.contract, notice=said)
-    card = found.card.partition("\n\n")[2] if found.contract.failed_gate else found.card
-    card_too = f"**{said}**\n\n{card}"
+    card_too = f"**{said}**\n\n{found.card}"
     bundle.pack(target, terms, found.model, card_too, found.golden, found.novelty)
 
 

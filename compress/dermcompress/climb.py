@@ -50,7 +50,8 @@ class Climb:
         Raises:
             KitError: See `Workshop.build`, `candidate.pack` and `compare.measure`.
         """
-        for rung in rungs if self._built else (FULL_RUNG, *rungs):
+        new = rungs if self._built else (FULL_RUNG, *rungs)
+        for rung in new:
             built = self._workshop.build(rung)
             candidate.pack(self._measured(rung), rung, built, self._workshop, self._note)
             self._note(f"{rung.name}: {rung}{_found(built)}")
@@ -68,11 +69,13 @@ class Climb:
             beside = compare.pair(measured[0], seen, plan) if climbed else None
             ranking = compare.auc_difference(ranked[0], own) if climbed else None
             failures = gate.judge(beside, limit, ranking) if beside else ()
+            if rung in new:  # what a bundle loses does not change, so the others lie there already
+                self._lay(rung, failures)
             climbed.append(
                 Climbed(
                     name=rung.name,
                     title=str(rung),
-                    bundle=self._judged(rung, failures),
+                    bundle=self._laid(rung),
                     macs=built.macs,
                     parameters=built.parameters,
                     zeros=built.zeros,
@@ -98,13 +101,14 @@ class Climb:
     def _measured(self, rung: Rung) -> Path:
         return self._bench / f"{rung.name}.kit"
 
-    def _judged(self, rung: Rung, failures: Sequence[str]) -> Path:
-        source, target = self._measured(rung), self._folder / f"{rung.name}.kit"
+    def _laid(self, rung: Rung) -> Path:
+        return self._folder / f"{rung.name}.kit"
+
+    def _lay(self, rung: Rung, failures: Sequence[str]) -> None:
         if failures:
-            candidate.mark(source, target, failures)
+            candidate.mark(self._measured(rung), self._laid(rung), failures)
         else:
-            atomic.copy(source, target)
-        return target
+            atomic.copy(self._measured(rung), self._laid(rung))
 
 
 def _found(built: Built) -> str:

@@ -98,7 +98,7 @@ def compress(job: Job, store: Store, note: Note, progress: Progress = silent) ->
                 break
             note(f"{ladder.refusal()}\nThe next: {', '.join(rung.name for rung in attempt)}")
             ladder = climb.attempt(attempt)
-        return _shipped(job, ladder, progress)
+        return _shipped(job, ladder, bench, progress)
 
 
 def _source(job: Job, rungs: Sequence[Rung], note: Note, progress: Progress) -> Source:
@@ -119,7 +119,7 @@ def _source(job: Job, rungs: Sequence[Rung], note: Note, progress: Progress) -> 
     return Source(opened.model(), opened.contract, table, further)
 
 
-def _shipped(job: Job, ladder: Ladder, progress: Progress) -> Result:
+def _shipped(job: Job, ladder: Ladder, bench: Path, progress: Progress) -> Result:
     """Write the page and the bundles; what fails the gate says so wherever it lies."""
     best = ladder.best()
     judged = best or ladder.nearest() or max(ladder.small, key=proved)
@@ -132,7 +132,8 @@ def _shipped(job: Job, ladder: Ladder, progress: Progress) -> Result:
     if best is not None:
         atomic.copy(best.bundle, job.out / SMALL)
     elif job.force:
-        candidate.mark(judged.bundle, job.out / SMALL, (*judged.failures, *ladder.meets(judged)))
+        reasons = (*judged.failures, *ladder.meets(judged))
+        candidate.mark(bench / judged.bundle.name, job.out / SMALL, reasons)
     else:
         (job.out / SMALL).unlink(missing_ok=True)  # one of an earlier call must not pass for this
     if best is None and not job.force:
