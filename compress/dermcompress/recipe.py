@@ -16,6 +16,7 @@ EXPORTS = (FLOAT, "float16", "dynamic", PTQ, EDGE, QAT)
 FIRST, LAST = "first", "last"
 ALL = "all"
 CRITERIA = ("taylor", "l1", "bn", RANDOM)  # see `importance`
+_SIZES = "0 or lies in 32 to 1024"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Rung:
         export: `float32`, `float16`, `dynamic`, `ptq` (int8 without training), `ptq-edge` (the same
             by ai-edge-quantizer, as a second opinion), `qat` (int8 with training).
         work: Share of the multiply-accumulates that slimming leaves; 0: the recipe's.
+        size: Side of the input, pixels; 0: the recipe's.
         keep: Layers that stay float in an int8 file: `first`, `last`, or names of convolutions, see
             `float_layers`.
     """
@@ -41,6 +43,7 @@ class Rung:
     sparsity: float = 0.0
     export: str = QAT
     work: float = 0.0
+    size: int = 0
     keep: tuple[str, ...] = ()
 
     def rules(self) -> dict[str, bool]:
@@ -53,6 +56,8 @@ class Rung:
             "sparsity lies in 0 to 0.95": 0 <= self.sparsity <= 0.95,
             "work lies in 0 to 1": 0 <= self.work <= 1,
             f"work goes with net {SLIM} or {RANDOM}": not self.work or self.net in (SLIM, RANDOM),
+            f"size is {_SIZES}": _is_size(self.size),
+            f"size goes with another net than {FULL}": not self.size or self.net != FULL,
             "a peer learns: distil is at least 1": self.net != PEER or self.distil >= 1,
             f"keep goes with export {PTQ} or {QAT}": not self.keep or self.export in (PTQ, QAT),
         }
@@ -74,6 +79,7 @@ class Rung:
         steps = (
             start[self.net],
             f"{self.work:.0%} of the work left" if self.work else "",
+            f"{self.size} pixels" if self.size else "",
             f"taught for {self.distil} epochs" if self.distil else "",
             f"{self.sparsity:.0%} of the weights 0" if self.sparsity else "",
             kinds.get(self.export, self.export),
@@ -94,7 +100,8 @@ class CompressRecipe:
         ship: The rungs that are tried in turn until one passes, unless others are asked for; empty:
             all, in their order.
         work: Share of the multiply-accumulates that slimming leaves, where a rung has none itself.
-        size: Side of the slim nets' input, pixels; 0: as the full model's.
+        size: Side of the slim nets' input, pixels, where a rung has none itself; 0: as the full
+            model's.
         criterion: What makes a channel matter; see `importance`.
         rounds: In how many rounds channels leave.
         photographs: Training photographs that slimming and the int8 ranges look at.
@@ -129,7 +136,7 @@ class CompressRecipe:
         names = [rung.name for rung in self.rung]
         return {
             "work lies above 0 and is at most 1": 0 < self.work <= 1,
-            "size is 0 or lies in 32 to 1024": self.size == 0 or 32 <= self.size <= 1024,
+            f"size is {_SIZES}": _is_size(self.size),
             f"criterion is one of {', '.join(CRITERIA)}": self.criterion in CRITERIA,
             "rounds, sparsify and batch are at least 1": min(self.rounds, self.sparsify, self.batch)
             >= 1,
@@ -177,6 +184,10 @@ class CompressRecipe:
         if not chosen:
             raise InputError("only the full model is asked for: name a rung to hold against it")
         return (chosen,)
+
+
+def _is_size(pixels: int) -> bool:
+    return pixels == 0 or 32 <= pixels <= 1024
 
 
 def load(name: str) -> CompressRecipe:

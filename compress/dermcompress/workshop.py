@@ -105,7 +105,6 @@ class Workshop:
         self.source, self.recipe, self.seed = source, recipe, seed
         self.store, self.whole, self.progress = store, whole, progress
         self.full = student.of(fold(source.model))
-        self.side = recipe.size or self.full.side
         self.photographs = Photographs(source, recipe.photographs, store, progress)
         if len(self.photographs.train) < recipe.batch:
             raise InputError(
@@ -196,9 +195,11 @@ class Workshop:
         aim = Aim(
             self._work(rung), RANDOM if by_chance else how.criterion, how.rounds, even=by_chance
         )
-        start = self._sized()
-        rows = photographs.chosen(self.side).rows
-        seen = Seen(photographs.at(self.side).values[rows], photographs.truth.labels[rows])
+        start, side = self.full.net, self._side(rung)
+        if side != self.full.side:
+            start = rebuild.resized(start, side)
+        rows = photographs.chosen(side).rows
+        seen = Seen(photographs.at(side).values[rows], photographs.truth.labels[rows])
         scales = importance.scales(self.source.model) if aim.criterion == "bn" else None
         found = slim(start, aim, seen, self.seed, self.progress, scales)
         return student.of(found.net, found.stays)
@@ -207,7 +208,7 @@ class Workshop:
         how = self.recipe
         if rung.net == PEER:
             classes = len(self.source.contract.labels)
-            pupil = Student(peer.build(self.side, classes, self.seed), {})
+            pupil = Student(peer.build(self._side(rung), classes, self.seed), {})
             course = replace(self._course(rung.distil), learning_rate=how.peer_rate)
         else:
             pupil = self.student(replace(rung, distil=0, sparsity=0.0))
@@ -250,18 +251,18 @@ class Workshop:
         path = self.kept(".npz", *self._of(rung))
         if not path.is_file():
             make().save(path)
-        side = self.full.side if rung.net == FULL else self.side
-        return student.load(self._template(rung), path, side)
+        return student.load(self._template(rung), path, self._side(rung))
 
     def _template(self, rung: Rung) -> keras.Model:
         if rung.net != PEER:
             return self.full.net
-        return fold(peer.build(self.side, len(self.source.contract.labels), self.seed))
+        classes = len(self.source.contract.labels)
+        return fold(peer.build(self._side(rung), classes, self.seed))
 
-    def _sized(self) -> keras.Model:
-        """The full net for the slim nets' input."""
-        net = self.full.net
-        return net if self.side == self.full.side else rebuild.resized(net, self.side)
+    def _side(self, rung: Rung) -> int:
+        """Of a rung's input, pixels."""
+        size = 0 if rung.net == FULL else rung.size or self.recipe.size
+        return size or self.full.side
 
     def _lesson(self, side: int) -> Lesson:
         return self.photographs.lesson(side, self.full, self.recipe.views)
@@ -278,7 +279,7 @@ class Workshop:
         how = self.recipe
         parts: list[object] = [rung.net]
         if rung.net != FULL:
-            parts.append(self.side)
+            parts.append(self._side(rung))
         if rung.net not in (FULL, PEER):
             parts += [
                 self._work(rung),
