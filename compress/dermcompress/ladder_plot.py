@@ -123,7 +123,10 @@ def _place(axes: Axes, rung: Climbed, radius: float, weight: str, taken: Sequenc
     """Write a name at the first place that is free, else at the farthest; its box, pixels."""
     inside, where = axes.get_window_extent(), (rung.ms, rung.auc)
     beside: Any = {"xy": where, "textcoords": "offset points"}
-    text = axes.annotate(rung.name, xytext=(0, 0), color=INK, weight=weight, zorder=4, **beside)
+    paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}  # over the front
+    text = axes.annotate(
+        rung.name, xytext=(0, 0), color=INK, weight=weight, zorder=2.5, bbox=paper, **beside
+    )
 
     def box(place: _Place) -> Bbox:
         text.set(position=place.offset, ha=place.across, va=place.along)
