@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dermtrain import cli
 from dermtrain.history import Entry, Epoch, History
 
 AUCS = st.lists(st.sampled_from([0.5, 0.6, 0.7, 0.8, 0.9]), min_size=1, max_size=30)
@@ -79,3 +80,14 @@ def test_csv_reads_back_as_the_same_numbers() -> None:
     assert float(first["val_loss"]) == 0.1 + 0.2
     assert float(first["val_auc"]) == 2 / 3
     assert float(second["learning_rate"]) == pytest.approx(3e-6)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "loss", "said"),
+    [(0, math.nan, "loss -  "), (1, 0.5, "loss 0.5000"), (1, math.nan, "nan")],
+)
+def test_a_line_shows_no_loss_before_the_first_step_and_one_that_went_wrong(
+    epoch: int, loss: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli._print_entry(Entry("finetune", epoch, 1e-5, loss, 0.6, 0.8, 0.0, 2.0))
+    assert said in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -160,9 +161,11 @@ def _say(line: str) -> None:
 
 
 def _print_entry(entry: Entry) -> None:
+    untrained = entry.epoch == 0 and math.isnan(entry.loss)  # judged before its first step
+    loss = f"{'-':6}" if untrained else f"{entry.loss:.4f}"
     print(
         f"{entry.phase:<9} {entry.epoch:>3}  rate {entry.learning_rate:.1e}  "
-        f"loss {entry.loss:.4f}  val loss {entry.val_loss:.4f}  val AUC {entry.val_auc:.4f}  "
+        f"loss {loss}  val loss {entry.val_loss:.4f}  val AUC {entry.val_auc:.4f}  "
         f"{entry.seconds:.0f} s" + (f"  idle {entry.idle:.0%}" if entry.idle >= 0.01 else ""),
         file=sys.stderr,
         flush=True,
