@@ -207,8 +207,7 @@ class Workshop:
     def _taught(self, rung: Rung) -> Student:
         how = self.recipe
         if rung.net == PEER:
-            classes = len(self.source.contract.labels)
-            pupil = Student(peer.build(self._side(rung), classes, self.seed), {})
+            pupil = Student(self._peer(rung), {})
             course = replace(self._course(rung.distil), learning_rate=how.peer_rate)
         else:
             pupil = self.student(replace(rung, distil=0, sparsity=0.0))
@@ -254,10 +253,11 @@ class Workshop:
         return student.load(self._template(rung), path, self._side(rung))
 
     def _template(self, rung: Rung) -> keras.Model:
-        if rung.net != PEER:
-            return self.full.net
-        classes = len(self.source.contract.labels)
-        return fold(peer.build(self._side(rung), classes, self.seed))
+        return fold(self._peer(rung)) if rung.net == PEER else self.full.net
+
+    def _peer(self, rung: Rung) -> keras.Model:
+        """The peer before it has learnt anything."""
+        return peer.build(self._side(rung), len(self.source.contract.labels), self.seed)
 
     def _side(self, rung: Rung) -> int:
         """Of a rung's input, pixels."""

@@ -15,7 +15,7 @@ from dermcompress import answers, candidate, distill, line, workshop
 from dermcompress.answers import ask
 from dermcompress.distill import Course, Lesson, mimic
 from dermcompress.photographs import Photographs, Source
-from dermcompress.recipe import FULL, SLIM, CompressRecipe, Rung
+from dermcompress.recipe import FULL, PEER, SLIM, CompressRecipe, Rung
 from dermcompress.slim import Seen
 from dermcompress.student import Student
 from dermcompress.unlabelled import Unlabelled, choose
@@ -294,6 +294,19 @@ def test_other_splits_or_labels_of_the_same_photographs_find_nothing_of_the_old_
     ]
     assert len({*keys}) == 3
     assert key(labelled.rows) == keys[0]
+
+
+@pytest.mark.tensorflow
+def test_a_peer_of_its_own_side_learns_and_is_found_again_as_it_was(opened: Open) -> None:
+    rung, told = Rung("peer", PEER, distil=1, size=40), Told()
+    first = opened(Unlabelled(), told).student(rung)
+    assert told.totals["teaching peer"] == 4  # 32 photographs in batches of 8
+    again = Told()
+    second = opened(Unlabelled(), again).student(rung)
+    assert "teaching peer" not in again.totals
+    assert first.side == second.side == 40
+    for one, other in zip(first.net.get_weights(), second.net.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.tensorflow
