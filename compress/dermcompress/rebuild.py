@@ -66,10 +66,8 @@ def with_shapes(
     """
 
     def make(node: Node) -> keras.layers.Layer:
-        found = arrays.get(node.name, {}).get("kernel")
-        if found is None or not mixes(node.layer):
-            return _smaller(node.layer, _reshaped(node, arrays))
-        return _smaller(node.layer, int(found.shape[-1]))
+        kernel = arrays.get(node.name, {}).get("kernel")
+        return _smaller(node.layer, 0 if kernel is None else int(kernel.shape[-1]))
 
     slim = retrace(model, make, size)
     for name, values in arrays.items():
@@ -78,18 +76,10 @@ def with_shapes(
     return slim
 
 
-def _reshaped(node: Node, arrays: Mapping[str, Mapping[str, _Values]]) -> int:
-    """Channels that a Reshape to (1, 1, channels) has to give: as many as its source has now."""
-    if not isinstance(node.layer, layers.Reshape):
-        return 0
-    reader = node.layer.outbound_nodes[0].layer.name
-    return int(arrays[reader]["kernel"].shape[2])
-
-
 def _smaller(layer: Any, width: int) -> keras.layers.Layer:
     """A fresh layer that writes `width` channels, if it is one that decides how many."""
     if isinstance(layer, layers.Reshape):
-        return copied(layer, target_shape=(*layer.target_shape[:-1], width))
+        return copied(layer, target_shape=(*layer.target_shape[:-1], -1))  # as many as it is given
     if isinstance(layer, layers.Dense):
         return copied(layer, units=width)
     if mixes(layer):

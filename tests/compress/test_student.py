@@ -125,6 +125,24 @@ def test_a_net_with_squeezes_and_flattened_maps_comes_back_too(tmp_path: Path) -
     np.testing.assert_array_equal(found.net(x).numpy(), pupil.net(x).numpy())
 
 
+def test_a_net_comes_back_that_reshapes_for_something_else_than_a_convolution(
+    tmp_path: Path,
+) -> None:
+    layers = keras.layers
+    pixels = keras.Input((8, 8, 3))
+    x = layers.Conv2D(16, 3, name="a")(pixels)
+    gate = layers.Reshape((1, 1, 16))(layers.GlobalAveragePooling2D()(x))
+    x = layers.Multiply()([x, layers.Activation("sigmoid")(gate)])
+    y = layers.Reshape((1, 1, 16))(layers.GlobalMaxPooling2D()(x))
+    net = keras.Model(pixels, layers.Flatten()(layers.Dense(2)(y)))
+    pupil = halved(student.of(net))
+    assert pupil.net.get_layer("a").filters == 8
+    pupil.save(tmp_path / "pupil.npz")
+    found = student.load(net, tmp_path / "pupil.npz", 8)
+    x = np.random.default_rng(0).normal(0, 1, (4, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_array_equal(found.net(x).numpy(), pupil.net(x).numpy())
+
+
 def test_a_file_that_is_no_weights_is_refused(teacher: Student, tmp_path: Path) -> None:
     (tmp_path / "pupil.npz").write_bytes(b"PK")
     with pytest.raises(InputError, match="not a readable weight file"):
