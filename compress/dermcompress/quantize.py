@@ -19,6 +19,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit i
 
 from dermcompress import float_layers
 from dermcompress.graph import mixes, nodes
+from dermcompress.rebuild import copied
 from dermcompress.student import Student
 from dermedge.errors import InputError
 from dermtrain import backbone, weights
@@ -32,6 +33,9 @@ _WITHIN = 95  # percentile of the photographs' extremes
 _Conv = registry.Default8BitConvQuantizeConfig
 _Float = configs.NoOpQuantizeConfig
 _FloatToInt8 = configs.Default8BitOutputQuantizeConfig
+# Activations that TFMOT can put into steps; relu6 by way of `_config`.
+_ACTIVATIONS = frozenset({"linear", "relu", "swish", "gelu", "sigmoid", "tanh", "softmax"})
+_BEFORE = "pre_activation"  # TFMOT's variables for what goes into a sigmoid, tanh, softmax or gelu
 _CORRECTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 _CONFIGS = (_Conv, _Float, _FloatToInt8)
 _scheme = tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme
@@ -62,7 +66,6 @@ def quantize_aware(
     net = student.watched()
     in_float = float_layers.resolve(student.net, keep) | unknown(student.net)
     bare = float_layers.read_as_float(net, in_float, _FLOAT)
-    ranges = _ranges(net, pixels)
 
     def annotate(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, _FLOAT):
@@ -87,6 +90,7 @@ def quantize_aware(
     keras.backend.reset_uids()
     with tfmot.quantization.keras.quantize_scope({kind.__name__: kind for kind in _CONFIGS}):
         model = tfmot.quantization.keras.quantize_apply(annotated, _scheme())
+    ranges = _ranges(net, pixels, [_bare(x) for x in model.layers if _asks_before(x)])
     for layer in model.layers:
         _set_range(layer, ranges)
     # In inference a weight's range is the last one that training saw: one pass, no step, sets it.
@@ -101,8 +105,15 @@ def unknown(net: keras.Model) -> frozenset[str]:
     return frozenset(
         layer.name
         for layer in net.layers
-        if not (isinstance(layer, _FLOAT) or all(table.supports(layer) for table in tables))
+        if not isinstance(layer, _FLOAT)
+        and not (all(table.supports(layer) for table in tables) and _is_in_steps(layer))
     )
+
+
+def _is_in_steps(layer: Any) -> bool:
+    """Whether TFMOT knows the layer's activation, if it has one."""
+    activation = getattr(layer, "activation", keras.activations.linear)
+    return getattr(activation, "__name__", "") in _ACTIVATIONS or _config(layer) is not None
 
 
 def _from_keras(layer: keras.layers.Layer) -> bool:
@@ -115,7 +126,7 @@ def _config(layer: Any) -> Any:
 
     It refuses ReLU6 as an activation; quantizing the layer's output comes to the same.
     """
-    if getattr(layer, "activation", None) is not tf.nn.relu6:
+    if getattr(layer, "activation", None) is not tf.nn.relu6 or not layer.weights:
         return None
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     kernel = "depthwise_kernel" if depthwise else "kernel"
@@ -140,14 +151,18 @@ def pixel_ranges(net: keras.Model) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _ranges(model: keras.Model, pixels: npt.NDArray[np.uint8]) -> dict[str, tuple[float, float]]:
+def _ranges(
+    model: keras.Model, pixels: npt.NDArray[np.uint8], before: Collection[str]
+) -> dict[str, tuple[float, float]]:
     """Least and greatest output of every layer: what 95 of 100 photographs stay within.
 
+    Of the layers named in `before`, what goes into the activation as well, as `_before` calls it.
     What the last few show is rare, and all other values would pay for it with coarse steps. The
     mean of each photograph's extremes cuts off half of them: the scores of the most suspicious.
     """
-    layers = [layer for layer in model.layers if layer.name != backbone.PIXELS]
-    probe = keras.Model(model.input, [layer.output for layer in layers])
+    shown = {layer.name: layer.output for layer in model.layers if layer.name != backbone.PIXELS}
+    shown |= {_before(name): _linear(model.get_layer(name)) for name in before}
+    probe = keras.Model(model.input, list(shown.values()))
 
     @tf.function(reduce_retracing=True)
     def extremes(x: tf.Tensor) -> tf.Tensor:
@@ -158,8 +173,30 @@ def _ranges(model: keras.Model, pixels: npt.NDArray[np.uint8]) -> dict[str, tupl
     each = [extremes(batch).numpy() for batch in _batches(pixels)]
     least, most = np.concatenate(each, axis=-1).swapaxes(0, 1)  # (layers, photographs)
     ends = np.percentile(least, 100 - _WITHIN, axis=1), np.percentile(most, _WITHIN, axis=1)
-    seen = zip(layers, *ends, strict=True)
-    return {layer.name: (float(a), float(b)) for layer, a, b in seen} | pixel_ranges(model)
+    seen = zip(shown, *ends, strict=True)
+    return {name: (float(a), float(b)) for name, a, b in seen} | pixel_ranges(model)
+
+
+def _before(name: str) -> str:
+    return f"{name}/{_BEFORE}"
+
+
+def _linear(layer: Any) -> Any:
+    """What a layer gives before its activation."""
+    linear = copied(layer, activation="linear", name=f"{layer.name}_{_BEFORE}")
+    output = linear(layer.get_input_at(0))
+    linear.set_weights(layer.get_weights())
+    return output
+
+
+def _asks_before(layer: keras.layers.Layer) -> bool:
+    """Whether TFMOT quantizes what goes into a layer's activation."""
+    return any(weights.short(weight.name).startswith(_BEFORE) for weight in layer.weights)
+
+
+def _bare(layer: keras.layers.Layer) -> str:
+    """The name of a layer before TFMOT wrapped it."""
+    return layer.name.removeprefix("quant_").removeprefix("prune_low_magnitude_")
 
 
 def _batches(pixels: npt.NDArray[np.uint8]) -> Iterator[tf.Tensor]:
@@ -212,15 +249,16 @@ def _correct(model: keras.Model, means: Mapping[str, npt.NDArray[np.float64]]) -
 
 
 def _set_range(layer: Any, ranges: dict[str, tuple[float, float]]) -> None:
-    """Write a layer's range into the variables of its output quantizer, if it has one."""
-    name = layer.name.removeprefix("quant_").removeprefix("prune_low_magnitude_")
+    """Write a layer's ranges into the variables of its quantizers, if it has any."""
     # The input takes pixels: with exactly 0 to 255 a step is one grey level, and a phone or a
     # camera can hand over its bytes as they are.
-    low, high = ranges.get(name, (0.0, _WHITE))
+    name, pixels = _bare(layer), (0.0, _WHITE)
     for weight in layer.weights:
         variable = weights.short(weight.name)
         if variable.startswith(("kernel", "depthwise_kernel")):
             continue  # by channel, taken from the weights themselves
+        key = _before(name) if variable.startswith(_BEFORE) else name
+        low, high = ranges.get(key, pixels)
         if variable.endswith("_min"):
             weight.assign(min(low, 0.0))
         elif variable.endswith("_max"):

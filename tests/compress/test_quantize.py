@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
@@ -138,8 +139,11 @@ def around(odd: keras.layers.Layer) -> Student:
         layers.LayerNormalization(name="odd"),
         layers.Normalization(mean=[0.1] * 8, variance=[0.01] * 8, name="odd"),
         layers.Conv2DTranspose(8, 3, name="odd"),
+        layers.Conv2D(8, 1, activation="elu", name="odd"),
+        layers.Activation("hard_sigmoid", name="odd"),
+        layers.Activation(tf.nn.relu6, name="odd"),
     ],
-    ids=lambda layer: type(layer).__name__,
+    ids=lambda layer: f"{type(layer).__name__} {getattr(layer, 'activation', '')}".split(" at")[0],
 )
 def test_what_tfmot_has_no_int8_for_stays_in_float_and_the_rest_goes_around_it(
     odd: keras.layers.Layer,
@@ -150,15 +154,38 @@ def test_what_tfmot_has_no_int8_for_stays_in_float_and_the_rest_goes_around_it(
     assert not {"below", "above", "head"} & unknown(pupil.net)
     aware = quantize_aware(pupil, pixels)
     assert {"quant_below", "quant_above", "quant_head"} <= {x.name for x in linear(aware)}
-    model = convert.to_int8(aware, kept=unknown(pupil.net))
+    found = scores(convert.to_int8(aware, kept=unknown(pupil.net)), pixels)
+    exact = pupil.net(pixels.astype(np.float32)).numpy()
+    assert np.abs(found - exact).max() < 0.05 * np.ptp(exact)
+
+
+def scores(model: bytes, pixels: np.ndarray) -> np.ndarray:
+    """What the bare interpreter says of photographs."""
     net = Interpreter(model_content=model)
     net.allocate_tensors()
-    found, exact = [], pupil.net(pixels.astype(np.float32)).numpy()
+    found = []
     for photograph in pixels:
         net.set_tensor(net.get_input_details()[0]["index"], photograph[None])
         net.invoke()
         found.append(net.get_tensor(net.get_output_details()[0]["index"])[0])
-    assert np.abs(found - exact).max() < 0.05 * np.ptp(exact)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "softmax", "gelu", "swish", tf.nn.relu6])
+def test_what_goes_into_an_activation_is_not_cut_off_to_what_comes_out_of_it(
+    activation: object,
+) -> None:
+    pupil = around(layers.Conv2D(8, 1, activation=activation, name="odd"))
+    wide = pupil.net.get_layer("odd")
+    wide.set_weights([wide.get_weights()[0] * 6, np.linspace(-2, 2, 8)])
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 16, 16, 3)).astype(np.uint8)
+    exact = pupil.net(pixels.astype(np.float32)).numpy()
+    assert "odd" not in unknown(pupil.net)
+    aware = quantize_aware(pupil, pixels)
+    found = aware(pixels.astype(np.float32))[0].numpy()
+    small = scores(convert.to_int8(aware, kept=unknown(pupil.net)), pixels)
+    for each in (found, small):
+        assert np.abs(each - exact).max() < 0.02 * np.ptp(exact)
 
 
 def test_a_layer_that_can_not_be_made_anew_is_named() -> None:
