@@ -41,7 +41,7 @@ def to_int8(
     Args:
         float_model: Pixels -> scores, and perhaps map and embedding, by one signature.
         pixels: uint8 (photographs, side, side, 3) to take the ranges from.
-        known: Ranges that need no photographs, by layer, see `quantize.pixel_ranges`.
+        known: Ranges that need no photographs, by layer, see `ranges.pixel_ranges`.
 
     Returns:
         The same, uint8 pixels in, float32 out; the same inputs give the same bytes.

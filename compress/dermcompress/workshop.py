@@ -26,7 +26,8 @@ from dermcompress.fold import fold
 from dermcompress.graph import channels
 from dermcompress.layer_errors import LayerError, layer_errors
 from dermcompress.photographs import Photographs, Source
-from dermcompress.quantize import pixel_ranges, quantize_aware, unknown
+from dermcompress.quantize import quantize_aware, unknown
+from dermcompress.ranges import pixel_ranges
 from dermcompress.recipe import (
     EDGE,
     FLOAT,

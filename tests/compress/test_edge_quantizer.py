@@ -10,7 +10,8 @@ import tf_keras as keras
 from dermcompress import convert, edge_quantizer, flatbuffer, opset, student
 from dermcompress.fold import fold
 from dermcompress.layer_errors import layer_errors
-from dermcompress.quantize import pixel_ranges, quantize_aware
+from dermcompress.quantize import quantize_aware
+from dermcompress.ranges import pixel_ranges
 from dermcompress.slim import Seen
 from dermcompress.student import Student
 from dermedge.contract import Contract, Input

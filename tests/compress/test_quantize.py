@@ -11,7 +11,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from dermcompress import convert, peer, student
 from dermcompress.fold import fold
-from dermcompress.quantize import pixel_ranges, quantize_aware, unknown
+from dermcompress.quantize import quantize_aware, unknown
+from dermcompress.ranges import pixel_ranges
 from dermcompress.slim import Seen
 from dermcompress.student import Student
 from dermedge.errors import InputError
