@@ -43,7 +43,7 @@ def test_folder_by_the_bare_interpreter(
     benchmark.group = "a folder of 32 photographs"
     interpreter = Interpreter(model_content=small.model, num_threads=cores())
     interpreter.allocate_tensors()
-    (given,), (scores,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (given,), (scores, *_) = interpreter.get_input_details(), interpreter.get_output_details()
     side = small.contract.input.height
 
     def loop() -> None:
