@@ -18,7 +18,6 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit i
 )
 
 from dermcompress import float_layers, ranges
-from dermcompress.ranges import batches
 from dermcompress.student import Student
 from dermedge.errors import InputError
 
@@ -86,7 +85,7 @@ def quantize_aware(
         model = tfmot.quantization.keras.quantize_apply(annotated, _scheme())
     ranges.measure(model, net, pixels)
     # In inference a weight's range is the last one that training saw: one pass, no step, sets it.
-    model(next(batches(pixels)), training=True)
+    model(next(ranges.batches(pixels)), training=True)
     _correct(model, _means(net, pixels))
     return model
 
@@ -138,7 +137,7 @@ def _means(net: keras.Model, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDA
             for y in inputs
         ]
 
-    each = [[y.numpy().astype(np.float64) for y in sums(batch)] for batch in batches(pixels)]
+    each = [[y.numpy().astype(np.float64) for y in sums(batch)] for batch in ranges.batches(pixels)]
     means = (np.sum(parts, axis=0) / len(pixels) for parts in zip(*each, strict=True))
     return {layer.name: mean for layer, mean in zip(layers, means, strict=True)}
 
