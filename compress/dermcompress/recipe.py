@@ -117,7 +117,7 @@ class CompressRecipe:
 
     name: str
     ship: tuple[str, ...] = ()
-    work: float = 0.35
+    work: float = 0.42
     size: int = 0
     criterion: str = "taylor"
     rounds: int = 2
